@@ -1,0 +1,53 @@
+# Everything runs in .venv, which every target makes when it is missing or requirements.txt has changed.
+SHELL := /bin/bash
+UV := uv==0.13.9
+BIN := .venv/bin
+BASE_DATA ?=
+LAKE ?= folder
+ONCE ?=
+STACK := $(BIN)/python -m stack.demo $(if $(BASE_DATA),--base-data '$(BASE_DATA)') --lake $(LAKE)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-slow check fix requirements screenshots clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+setup: .venv/ready  ## make .venv with the pinned packages (every other command does this by itself)
+
+.venv/ready: requirements.txt
+	@python=; for name in python3 python3.12 python3.11 python; do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or 3.12 is needed, and none was found on PATH"; exit 1; fi; \
+	echo "Installing the pinned packages into .venv with $$($$python --version) ..."; \
+	$$python -m venv --clear .venv && $(BIN)/python -m pip install -q --disable-pip-version-check $(UV) \
+	  && $(BIN)/uv pip install -q -p .venv -r requirements.txt
+	@touch $@
+
+demo: .venv/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1]
+	@$(STACK) $(if $(ONCE),--once)
+
+up: .venv/ready  ## start the local stack and run nothing [BASE_DATA=...] [LAKE=s3]
+	@$(STACK) --only-serve
+
+test: .venv/ready  ## unit, contract and DAG tests, and one functional test with real servers
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/ready  ## what takes longer: kills, interrupts, the other lake
+	@$(BIN)/python -m pytest -m slow
+
+check: .venv/ready  ## ruff (lint and format), mypy, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include && $(BIN)/python -m pytest -q tests/test_layers.py
+
+fix: .venv/ready  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+requirements: .venv/ready  ## compile requirements.in into requirements.txt, for Python 3.11 and 3.12
+	@$(BIN)/uv pip compile -q --universal --no-header --python-version 3.11 requirements.in -o requirements.txt
+
+screenshots: .venv/ready  ## take the pictures of the README from a running stack (needs Chromium)
+	@$(BIN)/python -m stack.screenshots
+
+clean:  ## remove local state: lakes, databases, caches, logs
+	@rm -rf .local .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,136 @@
+"""
+### Retrain on what is new
+
+**Starts:** by hand (the params are explained in the form), or on `CAT_RETRAIN_SCHEDULE` (`@weekly` in production, none
+locally). Run `ingest_base_datasets` once before. One run at a time.
+
+**Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, and a report with the fate of every upload),
+an MLflow run with curves, pictures and figures, a registered version of `are-you-a-cat`, and `runs/<run>/report.json`.
+When nothing is new since the last finished run, all after `anything_new` is skipped; the param `force` trains anyway.
+
+**If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. A broken photo never
+fails a run; it goes to `quarantine/` with a reason. Every task can be cleared and run again: no photo is decoded
+twice, and no run registers two models.
+"""
+
+from airflow.sdk import dag, task, task_group
+
+from cat_plugin.defaults import DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_TIMEOUT
+from cat_plugin.failing import fails_for_good
+from include.lake.opening import open_lake
+
+
+@dag(
+    schedule=SETTINGS.retrain_schedule,
+    start_date=START,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["train"],
+    params=RETRAIN_PARAMS,
+)
+def retrain():
+    @task
+    @fails_for_good
+    def snapshot_base(*, run_id: str) -> str:
+        from include.data.snapshot import snapshot_base
+
+        return snapshot_base(open_lake(), run_id)
+
+    @task
+    @fails_for_good
+    def snapshot_uploads(*, run_id: str) -> str:
+        from include.data.snapshot import snapshot_uploads
+
+        return snapshot_uploads(open_lake(), run_id)
+
+    @task.short_circuit
+    @fails_for_good
+    def anything_new(*, run_id: str, params: dict) -> bool:
+        from include.data.snapshot import anything_new
+        from include.records import RetrainParams
+
+        return anything_new(open_lake(), run_id, RetrainParams.of(params))
+
+    @task
+    @fails_for_good
+    def list_undescribed(*, run_id: str) -> list[str]:
+        from include.data.facts import list_undescribed
+
+        return list_undescribed(open_lake(), run_id, shard_size=SETTINGS.shard_size)
+
+    @task(max_active_tis_per_dag=2)
+    @fails_for_good
+    def describe(shard: str) -> dict:
+        from include.data.facts import describe
+
+        return describe(open_lake(), shard)
+
+    @task(trigger_rule="none_failed")  # no photo without facts: describe is skipped, the run is not
+    @fails_for_good
+    def deduplicate(*, run_id: str) -> str:
+        from include.data.dataset import deduplicate
+
+        return deduplicate(open_lake(), run_id)
+
+    @task
+    @fails_for_good
+    def split(*, run_id: str, params: dict) -> str:
+        from include.data.dataset import choose
+
+        return choose(open_lake(), run_id, images_per_source=params["images_per_source"])
+
+    @task
+    @fails_for_good
+    def publish_dataset(*, run_id: str, params: dict) -> str:
+        from include.data.dataset import publish
+
+        return publish(open_lake(), run_id, images_per_source=params["images_per_source"])
+
+    @task(execution_timeout=TRAINING_TIMEOUT)
+    @fails_for_good
+    def train(dataset: str, *, run_id: str, params: dict) -> str:
+        from include.model.training import train
+
+        return train(open_lake(), run_id, dataset, epochs=params["epochs"])
+
+    @task
+    @fails_for_good
+    def evaluate(dataset: str, mlflow_run: str, *, run_id: str) -> dict:
+        from include.release.candidate import evaluate
+
+        return evaluate(open_lake(), run_id, dataset, mlflow_run)
+
+    @task(trigger_rule="none_failed_min_one_success")
+    @fails_for_good
+    def report(*, run_id: str) -> dict:
+        from include.release.report import report
+
+        return report(open_lake(), run_id)
+
+    @task_group
+    def collect():
+        shards = list_undescribed()
+        [snapshot_base(), snapshot_uploads()] >> anything_new() >> shards
+        return describe.expand(shard=shards)
+
+    @task_group
+    def check(described):
+        dataset = publish_dataset()
+        described >> deduplicate() >> split() >> dataset
+        return dataset
+
+    @task_group(group_id="train")
+    def learn(dataset):
+        return evaluate(dataset, train(dataset))
+
+    @task_group
+    def release(evaluation):
+        evaluation >> report()
+
+    dataset = check(collect())
+    release(learn(dataset))
+
+
+retrain()

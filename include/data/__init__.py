@@ -1,0 +1,1 @@
+"""From raw photos to one immutable dataset version."""

@@ -1,0 +1,160 @@
+"""Snapshot -> manifest with a digest; and the proof that the digest can be worked out again."""
+
+import hashlib
+import json
+import logging
+
+import pandas as pd
+
+from include.data import dedupe, split
+from include.data.facts import read_facts
+from include.data.snapshot import read_snapshot
+from include.data.uploads import fingerprint, lake_secret
+from include.errors import DatasetError, ObjectNotFound
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import read_json, read_table, write_json, write_table
+from include.records import SIDES, SOURCES, UNKNOWN_KIND, UPLOADS, label_of
+
+log = logging.getLogger(__name__)
+
+MANIFEST = ["sha256", "key", "source", "label", "kind", "label_origin", "weight", "cluster", "side"]
+
+
+def deduplicate(store: ObjectStore, run: str) -> str:
+    """Task: every photo of the snapshot with its facts, and the fate of copies and conflicts."""
+    photos = find_copies(gather(store, run))
+    return write_table(store, layout.run_table(run, "deduplicated"), photos)
+
+
+def choose(store: ObjectStore, run: str, *, images_per_source: int) -> str:
+    """Task: the side of every photo and whether this run uses it."""
+    photos = read_table(store, layout.run_table(run, "deduplicated"))
+    chosen = choose_photos(photos, images_per_source=images_per_source, seed=_lake_seed(store))
+    return write_table(store, layout.run_table(run, "split"), chosen)
+
+
+def publish(store: ObjectStore, run: str, *, images_per_source: int) -> str:
+    """Task: write the manifest under its digest, and a report with the fate of every photo. Returns the digest.
+
+    Raises DatasetError when a side lacks cats or others: such a dataset can neither train nor judge.
+    """
+    photos = read_table(store, layout.run_table(run, "split"))
+    manifest = to_manifest(photos)
+    _check_sides(manifest)
+    digest = digest_of(manifest)
+    write_table(store, layout.manifest(digest), manifest)
+    report = {"digest": digest, "run": run, "images_per_source": images_per_source} | summarize(photos)
+    write_json(store, layout.dataset_report(digest), report)
+    log.info("dataset %s: %d photos; fates: %s", digest[:12], len(manifest), report["fates"])
+    return digest
+
+
+def rebuild(store: ObjectStore, digest: str) -> pd.DataFrame:
+    """Work a manifest out again from the snapshot of its run and compare; raises DatasetError if they differ."""
+    report = read_report(store, digest)
+    photos = find_copies(gather(store, report["run"]))
+    photos = choose_photos(photos, images_per_source=report["images_per_source"], seed=_lake_seed(store))
+    manifest = to_manifest(photos)
+    found = digest_of(manifest)
+    if found != digest or digest_of(read_manifest(store, digest)) != digest:
+        raise DatasetError(f"dataset {digest} does not rebuild: its snapshot {report['run']!r} now gives {found}")
+    return manifest
+
+
+def read_manifest(store: ObjectStore, digest: str) -> pd.DataFrame:
+    try:
+        return read_table(store, layout.manifest(digest))
+    except ObjectNotFound:
+        raise DatasetError(f"there is no dataset {digest!r} in this lake; `datasets/` lists them") from None
+
+
+def read_report(store: ObjectStore, digest: str) -> dict:
+    try:
+        return dict(read_json(store, layout.dataset_report(digest)))
+    except ObjectNotFound:
+        raise DatasetError(f"there is no dataset {digest!r} in this lake; `datasets/` lists them") from None
+
+
+def gather(store: ObjectStore, run: str) -> pd.DataFrame:
+    """One row per photo of the snapshot: what the lake says of it, joined with its facts.
+
+    ``sha256`` is the photo's name: a plain hash for base photos, the keyed fingerprint for uploads.
+    """
+    base, uploads = read_snapshot(store, run)
+    photos = pd.concat([_as_photos(base), uploads], ignore_index=True)
+    facts = read_facts(store, uploads).rename(columns={"problem": "broken"})
+    photos = photos.merge(facts, on="key", how="left", validate="one_to_one")
+    secret = lake_secret(store)
+    photos["fingerprint"] = photos["fingerprint"].fillna(photos["key"].map(lambda key: fingerprint(secret, key)))
+    photos["sha256"] = photos["sha256"].fillna(photos["fingerprint"])
+    photos["problem"] = photos["problem"].fillna(photos["broken"])
+    photos["side"] = photos["bucket"].fillna(0).map(split.side_of).astype("string")
+    return photos.drop(columns=["broken", "bucket"])
+
+
+def find_copies(photos: pd.DataFrame) -> pd.DataFrame:
+    return dedupe.drop_copies(dedupe.set_aside(photos))
+
+
+def choose_photos(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
+    return split.sample(split.hold_for_review(photos), images_per_source=images_per_source, seed=seed)
+
+
+def to_manifest(photos: pd.DataFrame) -> pd.DataFrame:
+    """The used photos, ordered by key, with exactly the columns of the contract."""
+    used = photos[photos["fate"] == split.USED].sort_values("key", ignore_index=True)
+    kind = used["source"].mask(used["source"] == UPLOADS, UNKNOWN_KIND)
+    table = used.assign(kind=kind, weight=1.0)[MANIFEST]
+    return table.astype({name: "string" for name in MANIFEST if name != "weight"})
+
+
+def digest_of(manifest: pd.DataFrame) -> str:
+    """sha256 over the canonical rows: one JSON line each, ordered by key."""
+    digest = hashlib.sha256()
+    for row in manifest.sort_values("key").to_dict("records"):
+        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def summarize(photos: pd.DataFrame) -> dict:
+    """Counts per source and side, and fates: counted per source, and one by one for uploads and what was left out."""
+    used = photos[photos["fate"] == split.USED]
+    told = photos[(photos["source"] == UPLOADS) | ~photos["fate"].isin([split.USED, split.NOT_SAMPLED])]
+    return {
+        "images": _counts(used, "side"),
+        "labels": _counts(used, "label"),
+        "fates": _counts(photos, "fate"),
+        "photos": [_fate(photo) for photo in told.sort_values("key").to_dict("records")],
+    }
+
+
+def _fate(photo: dict) -> dict:
+    return {name: None if pd.isna(photo[name]) else photo[name] for name in ("key", "side", "label", "fate", "problem")}
+
+
+def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
+    table = photos.groupby(["source", column]).size()
+    found: dict[str, dict[str, int]] = {}
+    for (source, value), count in table.items():
+        found.setdefault(str(source), {})[str(value)] = int(count)
+    return found
+
+
+def _as_photos(base: pd.DataFrame) -> pd.DataFrame:
+    labels = base["source"].map({source: label_of(source) for source in SOURCES}).astype("string")
+    return base.assign(label=labels, label_origin="source", photo_id=pd.NA, review=pd.NA, problem=pd.NA)
+
+
+def _check_sides(manifest: pd.DataFrame) -> None:
+    for side in SIDES:
+        labels = manifest.loc[manifest["side"] == side, "label"]
+        if labels.nunique() < 2:
+            raise DatasetError(
+                f"the {side} side has {len(labels)} photos and not both labels: "
+                "raise images_per_source, or ingest more base photos"
+            )
+
+
+def _lake_seed(store: ObjectStore) -> int:
+    return int(read_json(store, layout.LAKE)["seed"])

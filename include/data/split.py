@@ -1,0 +1,55 @@
+"""The side of a photo, fixed for ever by its own bytes; and which photos a run uses."""
+
+import hashlib
+
+import pandas as pd
+
+from include.records import UPLOADS
+
+BUCKETS = 100
+SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+USED = "used"
+WAITING = "waiting for review"
+NOT_SAMPLED = "not sampled"
+
+
+def bucket(sha256: str) -> int:
+    """0 to 99, evenly spread: a hash of the photo's own hash, so that it depends on nothing else."""
+    return int(_hash("side", sha256)[:15], 16) % BUCKETS
+
+
+def side_of(number: int) -> str:
+    """Of 100 buckets 80 train, 10 are val, 10 test."""
+    return "train" if number < 80 else "val" if number < 90 else "test"
+
+
+def calibrates(sha256: str) -> bool:
+    """Which half of val: True for threshold and calibration, False for early stopping and tuning."""
+    return bucket(sha256) % 2 == 1
+
+
+def hold_for_review(photos: pd.DataFrame) -> pd.DataFrame:
+    """Uploads on val or test judge models: they wait until a person has confirmed their label."""
+    unseen = (photos["source"] == UPLOADS) & (photos["label_origin"] != "reviewed") & (photos["side"] != "train")
+    return photos.assign(fate=photos["fate"].mask(unseen & photos["fate"].isna(), WAITING))
+
+
+def sample(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
+    """Give every photo without a fate one: the first n per base source and side by hash(seed, sha256), and all uploads.
+
+    n is the side's share of ``images_per_source``. A larger number is a superset; a photo that leaves lets exactly
+    one neighbour in.
+    """
+    free = photos[photos["fate"].isna()]
+    base = free[free["source"] != UPLOADS]
+    order = base.assign(turn=[_hash(str(seed), name) for name in base["sha256"]]).sort_values("turn")
+    place = order.groupby(["source", "side"]).cumcount()
+    room = order["side"].map({side: round(share * images_per_source) for side, share in SHARES.items()})
+    crowded_out = order.index[place >= room]
+    fate = photos["fate"].fillna(USED)
+    fate.loc[crowded_out] = NOT_SAMPLED
+    return photos.assign(fate=fate)
+
+
+def _hash(salt: str, text: str) -> str:
+    return hashlib.sha256(f"{salt}:{text}".encode()).hexdigest()

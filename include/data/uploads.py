@@ -1,0 +1,101 @@
+"""Users' photos: the contract that the app writes and the DAG reads."""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from include.data.decoding import decode
+from include.errors import BadRecord
+from include.lake import layout
+from include.lake.base import ObjectStore, keep_first, read_many
+from include.records import LABELS, UPLOADS, Feedback, JsonRecord, Review, UploadRecord
+
+log = logging.getLogger(__name__)
+Record = TypeVar("Record", bound=JsonRecord)
+
+
+def lake_secret(store: ObjectStore) -> bytes:
+    """The lake's own key for fingerprints: random, made at its first use, never logged."""
+    return keep_first(store, layout.SECRET, secrets.token_bytes(32))
+
+
+def fingerprint(secret: bytes, sha256: str) -> str:
+    """A name for a photo that only the lake can connect with its bytes: HMAC-SHA256 of its sha256, in hex."""
+    return hmac.new(secret, sha256.encode(), hashlib.sha256).hexdigest()
+
+
+def photo_id_of(store: ObjectStore, session: str, photo: bytes) -> str:
+    """One id for one photo of one session, so that sending it twice stores it once."""
+    name = hashlib.sha256(session.encode() + b"/" + photo).hexdigest()
+    return fingerprint(lake_secret(store), name)[:32]
+
+
+def save_upload(store: ObjectStore, photo: bytes, record: UploadRecord) -> None:
+    """Store a photo that its user agreed to give. The record comes last: without it the upload does not exist.
+
+    Raises NotAPhoto before anything is stored.
+    """
+    decode(photo)
+    store.write(layout.upload_photo(record.photo_id), photo)
+    keep_first(store, layout.upload_record(record.photo_id), record.to_json())
+
+
+def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
+    """What the user says of a photo; a later answer replaces the earlier one. Raises BadRecord."""
+    said_at = datetime.now(UTC).isoformat(timespec="seconds")
+    store.write(layout.feedback(photo_id), Feedback(photo_id, answer, said_at).to_json())
+
+
+def save_review(store: ObjectStore, review: Review) -> None:
+    """A person's final word; a second review of the same photo raises PreconditionFailed."""
+    store.create(layout.review(review.photo_id), review.to_json())
+
+
+def collect_uploads(store: ObjectStore) -> list[dict[str, str | None]]:
+    """Who said what until now: a row for each complete upload that nobody asked to forget, by photo_id.
+
+    Keys: key, photo_id, source, label (cat, not_cat or none), label_origin (user or reviewed), review (keep,
+    relabel, drop or none), problem (why its feedback or review cannot be read, or none).
+    """
+    forgotten = _ids(store, layout.TOMBSTONES)
+    complete = [key for key in store.keys(layout.UPLOADS) if key == layout.upload_record(layout.photo_id_of(key))]
+    photo_ids = [photo_id for photo_id in map(layout.photo_id_of, complete) if photo_id not in forgotten]
+    answers = _latest(store, Feedback, layout.FEEDBACK, photo_ids)
+    reviews = _latest(store, Review, layout.REVIEWS, photo_ids)
+    return [_row(photo_id, answers.get(photo_id), reviews.get(photo_id)) for photo_id in photo_ids]
+
+
+def _ids(store: ObjectStore, prefix: str) -> set[str]:
+    return {layout.photo_id_of(key) for key in store.keys(prefix)}
+
+
+def _latest(store: ObjectStore, kind: type[Record], prefix: str, photo_ids: list[str]) -> dict[str, Record | BadRecord]:
+    wanted = set(photo_ids)
+    keys = [key for key in store.keys(prefix) if layout.photo_id_of(key) in wanted]
+    bodies = read_many(store, keys)
+    return {layout.photo_id_of(key): _parse(kind, key, body) for key, body in zip(keys, bodies, strict=True)}
+
+
+def _parse(kind: type[Record], key: str, body: bytes) -> Record | BadRecord:
+    """One unreadable record is the fate of one photo, never of the run."""
+    try:
+        return kind.from_json(body)
+    except BadRecord as error:
+        log.warning("%s: %s", key, error)
+        return error
+
+
+def _row(
+    photo_id: str, answer: Feedback | BadRecord | None, review: Review | BadRecord | None
+) -> dict[str, str | None]:
+    row = {"key": layout.upload_photo(photo_id), "photo_id": photo_id, "source": UPLOADS}
+    if problem := next((said for said in (answer, review) if isinstance(said, BadRecord)), None):
+        return row | {"label": None, "label_origin": "user", "review": None, "problem": str(problem)}
+    said = answer.answer if isinstance(answer, Feedback) and answer.answer in LABELS else None
+    if not isinstance(review, Review):
+        return row | {"label": said, "label_origin": "user", "review": None, "problem": None}
+    label = review.label if review.verdict == "relabel" else said
+    return row | {"label": label, "label_origin": "reviewed", "review": review.verdict, "problem": None}

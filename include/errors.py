@@ -1,0 +1,72 @@
+"""Every error that we raise on purpose. Each message names the bad value and the cure.
+
+CatError                    trying again without a change will not help
+├── BadSetting              a setting has a value that cannot work
+├── BaseDataMissing         a base source cannot be read where the settings say it is
+├── OtherBaseSet            the lake belongs to another base set
+├── NotAPhoto               bytes that do not decode to a usable picture; has a short ``reason``
+├── BadRecord               an upload's record, feedback or review does not follow its contract
+├── LakeError
+│   ├── ObjectNotFound      no object under this key
+│   ├── PreconditionFailed  write-if-absent met an object
+│   └── InvalidKey          a key that no store could hold
+├── DatasetError            a dataset version is missing, empty, or does not rebuild to its digest
+├── ModelError              a model version is missing, damaged, or of an unknown contract
+└── StackError              the local stack cannot start or has stopped
+"""
+
+
+class CatError(Exception):
+    """Root of the tree. Faults of networks and machines are not ours: they rise as they are and are retried."""
+
+
+class BadSetting(CatError):
+    pass
+
+
+class BaseDataMissing(CatError):
+    pass
+
+
+class OtherBaseSet(CatError):
+    pass
+
+
+class NotAPhoto(CatError):
+    """``reason`` is one of the short names in ``include.data.decoding``; the message is for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadRecord(CatError):
+    pass
+
+
+class LakeError(CatError):
+    pass
+
+
+class ObjectNotFound(LakeError):
+    pass
+
+
+class PreconditionFailed(LakeError):
+    pass
+
+
+class InvalidKey(LakeError):
+    pass
+
+
+class DatasetError(CatError):
+    pass
+
+
+class ModelError(CatError):
+    pass
+
+
+class StackError(CatError):
+    pass

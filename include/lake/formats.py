@@ -1,0 +1,37 @@
+"""Tables and JSON as objects of a store."""
+
+import io
+import json
+from typing import Any
+
+import pandas as pd
+
+from include.lake.base import ObjectStore
+
+
+def write_json(store: ObjectStore, key: str, value: Any) -> str:
+    store.write(key, to_json(value))
+    return key
+
+
+def read_json(store: ObjectStore, key: str) -> Any:
+    return json.loads(store.read(key))
+
+
+def to_json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+
+def write_table(store: ObjectStore, key: str, table: pd.DataFrame) -> str:
+    store.write(key, to_parquet(table))
+    return key
+
+
+def read_table(store: ObjectStore, key: str) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(store.read(key)))
+
+
+def to_parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -1,0 +1,102 @@
+"""Every key of the lake. Nobody else spells one."""
+
+import re
+from typing import NamedTuple
+
+BASE = "base/"
+UPLOADS = "uploads/"
+FEEDBACK = "feedback/"
+REVIEWS = "reviews/"
+TOMBSTONES = "tombstones/"
+FACTS_VERSION = 1  # raise it when facts mean something else; the old ones are then ignored
+
+LAKE = "lake.json"  # base set and seed, write-once
+SECRET = "secret"  # key of the uploads' fingerprints, write-once
+LATEST_RUN = "runs/latest.json"  # the last run that came to its end
+BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
+UPLOAD_FACTS = f"facts/v{FACTS_VERSION}/uploads/"
+
+
+class BaseKey(NamedTuple):
+    source: str
+    sha256: str
+
+
+def base(source: str, sha256: str) -> str:
+    return f"{BASE}{source}/{sha256}"
+
+
+def parse_base(key: str) -> BaseKey:
+    return BaseKey(*key.removeprefix(BASE).split("/"))
+
+
+def upload_photo(photo_id: str) -> str:
+    return f"{UPLOADS}{photo_id}/photo.jpg"
+
+
+def upload_record(photo_id: str) -> str:
+    return f"{UPLOADS}{photo_id}/record.json"
+
+
+def upload_pixels(photo_id: str, version: str) -> str:
+    """Decoded pixels of an upload: inside its own folder, so that forgetting it forgets them."""
+    return f"{UPLOADS}{photo_id}/pixels-{version}.rgb"
+
+
+def photo_id_of(key: str) -> str:
+    """The photo that a key of uploads, feedback, reviews, tombstones or their facts speaks of."""
+    for prefix in (UPLOADS, FEEDBACK, REVIEWS, TOMBSTONES, UPLOAD_FACTS):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix).split("/")[0].removesuffix(".json")
+    raise ValueError(f"key {key!r} is not about an upload")
+
+
+def feedback(photo_id: str) -> str:
+    return f"{FEEDBACK}{photo_id}.json"
+
+
+def review(photo_id: str) -> str:
+    return f"{REVIEWS}{photo_id}.json"
+
+
+def tombstone(photo_id: str) -> str:
+    return f"{TOMBSTONES}{photo_id}.json"
+
+
+def base_facts(members: str) -> str:
+    """One part of the base photos' facts; ``members`` is the hash of the keys in it."""
+    return f"{BASE_FACTS}{members}.parquet"
+
+
+def upload_facts(photo_id: str) -> str:
+    return f"{UPLOAD_FACTS}{photo_id}.json"
+
+
+def quarantine(key: str) -> str:
+    """Why the photo under ``key`` cannot be used."""
+    return f"quarantine/{key}.json"
+
+
+def manifest(digest: str) -> str:
+    return f"datasets/{digest}/manifest.parquet"
+
+
+def dataset_report(digest: str) -> str:
+    return f"datasets/{digest}/report.json"
+
+
+def run_table(run: str, step: str) -> str:
+    return f"runs/{run_name(run)}/{step}.parquet"
+
+
+def run_json(run: str, step: str) -> str:
+    return f"runs/{run_name(run)}/{step}.json"
+
+
+def shard(run: str, number: int) -> str:
+    return f"runs/{run_name(run)}/shards/{number:05}.json"
+
+
+def run_name(run: str) -> str:
+    """An Airflow run id as one safe name."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", run)

@@ -1,0 +1,79 @@
+"""A folder as an object store."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from include.errors import ObjectNotFound, PreconditionFailed
+from include.lake.base import check_key
+
+UNFINISHED = ".unfinished"  # writes in progress; never listed, never read
+
+
+class LocalStore:
+    """Writes beside the objects, then renames: what a key names is always whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.unfinished = root / UNFINISHED
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectNotFound(f"no object {key!r} in {self.root}") from None
+
+    def write(self, key: str, body: bytes) -> None:
+        self._place(key, body, os.replace)
+
+    def create(self, key: str, body: bytes) -> None:
+        try:
+            self._place(key, body, os.link)  # a hard link fails where the name is taken, in one step
+        except FileExistsError:
+            raise PreconditionFailed(f"object {key!r} exists already in {self.root}") from None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        folder = prefix.rpartition("/")[0]
+        yield from self._walk(self.root / folder, f"{folder}/" if folder else "", prefix)
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def _place(self, key: str, body: bytes, move: Callable[[Path, Path], None]) -> None:
+        target = self._path(key)
+        draft = self.unfinished / uuid4().hex
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_bytes(body)
+            move(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _walk(self, folder: Path, path: str, prefix: str) -> Iterator[str]:
+        for name in _names(folder):
+            key = path + name
+            if key.endswith("/") and (key.startswith(prefix) or prefix.startswith(key)):
+                yield from self._walk(folder / name, key, prefix)
+            elif not key.endswith("/") and key.startswith(prefix):
+                yield key
+
+
+def _names(folder: Path) -> list[str]:
+    """What the folder holds, folders with a slash at the end: sorted so, paths come in the order of whole keys."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name != UNFINISHED]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(names, key=str.encode)

@@ -1,0 +1,89 @@
+"""The only place that knows the layers, and the loss they are trained with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from include.records import SOURCES
+
+CAT = 0  # the place of cats among the kinds, which are the base sources in their order
+KINDS = len(SOURCES)
+OUTSIDE = -1e9  # a logit that no softmax gives weight
+
+
+@keras.saving.register_keras_serializable(package="cat")
+def kind_loss(allowed: Any, logits: Any) -> Any:
+    """-log of the probability of all kinds that the label allows; float32, shape (batch,).
+
+    ``allowed`` is 1 for each kind that a photo may be, shape (batch, kinds). With one allowed kind this is
+    cross-entropy; with a user's "not a cat" it is -log(1 - P(cat)): learning from partial labels (Cour et al., JMLR 2011).
+    """
+    inside = ops.where(allowed > 0, logits, OUTSIDE)
+    return ops.logsumexp(logits, axis=-1) - ops.logsumexp(inside, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="cat")
+class CatAveragePrecision(keras.metrics.AUC):
+    """Area under the precision-recall curve of P(cat)."""
+
+    def __init__(self, name: str = "average_precision", **options: Any) -> None:
+        super().__init__(name=name, **({"curve": "PR"} | options))
+
+    def update_state(self, allowed: Any, logits: Any, sample_weight: Any = None) -> None:
+        super().update_state(allowed[:, CAT], ops.softmax(logits)[:, CAT], sample_weight)
+
+
+def build_network(
+    *,
+    image_size: int,
+    filters: Sequence[int] = (32, 64, 128, 192),
+    blocks: Sequence[int] = (2, 2, 1, 1),
+    dropout: float = 0.3,
+) -> keras.Model:
+    """A small residual network (He et al., 2016): uint8 RGB (batch, size, size, 3) -> logits of the kinds (batch, 4).
+
+    The stem divides each side by four at once: on a CPU, layers at full resolution are most of the cost.
+    """
+    photo = keras.Input((image_size, image_size, 3), dtype="uint8", name="photo")
+    x = layers.Rescaling(1 / 127.5, offset=-1)(photo)
+    x = _convolve(x, filters[0], size=7, strides=4)
+    for stage, (width, depth) in enumerate(zip(filters, blocks, strict=True)):
+        for block in range(depth):
+            x = _residual(x, width, strides=2 if stage and not block else 1)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(dropout)(x)
+    return keras.Model(photo, layers.Dense(KINDS, name="kinds")(x), name="are_you_a_cat")
+
+
+def compile_network(
+    network: keras.Model, *, learning_rate: float, steps: int, weight_decay: float = 0.02, warm_up: float = 0.08
+) -> None:
+    """AdamW whose rate rises over the first ``warm_up`` of all ``steps`` and falls on a cosine (arXiv:1608.03983)."""
+    rising = max(1, int(steps * warm_up))
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps=max(1, steps - rising), warmup_target=learning_rate, warmup_steps=rising
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
+    network.compile(optimizer, loss=kind_loss, weighted_metrics=[CatAveragePrecision()])
+
+
+def load_network(path: str) -> keras.Model:
+    """A saved network for inference: safe mode, and without its optimizer."""
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _convolve(x: Any, width: int, *, size: int = 3, strides: int = 1, activate: bool = True) -> Any:
+    x = layers.Conv2D(width, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    return layers.ReLU()(x) if activate else x
+
+
+def _residual(x: Any, width: int, *, strides: int) -> Any:
+    y = _convolve(x, width, strides=strides)
+    y = _convolve(y, width, activate=False)
+    if strides > 1 or x.shape[-1] != width:
+        x = layers.AveragePooling2D(strides, padding="same")(x) if strides > 1 else x
+        x = _convolve(x, width, size=1, activate=False)
+    return layers.ReLU()(layers.Add()([x, y]))

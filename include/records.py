@@ -1,0 +1,132 @@
+"""What crosses rooms: the words of the domain, and frozen records spelled with them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+from include.errors import BadRecord
+
+Source = Literal["cats", "dogs", "selfies", "misc"]
+Label = Literal["cat", "not_cat"]
+Side = Literal["train", "val", "test"]
+Answer = Literal["cat", "not_cat", "neither"]
+Verdict = Literal["keep", "relabel", "drop"]
+
+SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
+UPLOADS = "uploads"  # the source of photos that users gave
+UNKNOWN_KIND = "unknown"  # a user says cat or not; what else it shows nobody said
+SIDES: tuple[str, ...] = get_args(Side)
+LABELS: tuple[str, ...] = get_args(Label)
+SCHEMA_VERSION = 1
+
+
+def label_of(source: str) -> str:
+    """The label that a base source gives to its photos."""
+    return "cat" if source == "cats" else "not_cat"
+
+
+class JsonRecord:
+    """A dataclass that travels as one JSON object; unknown keys are ignored, so newer writers do not break readers."""
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Parse and check; raises BadRecord, naming what is wrong."""
+        try:
+            given = json.loads(body)
+            known = {field.name for field in fields(cls) if field.name in given}  # type: ignore[arg-type]
+            return cls(**{name: given[name] for name in known})
+        except (ValueError, TypeError) as error:
+            raise BadRecord(f"not a {cls.__name__}: {error}; see include/records.py for its fields") from error
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True).encode()  # type: ignore[call-overload]
+
+
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BadRecord(f"{name} {value!r} is not one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class UploadRecord(JsonRecord):
+    """What was known when a user gave a photo. Written only with consent.
+
+    ``taken_at`` is ISO 8601 in UTC, ``session`` a salted hash, ``probability`` P(cat) as the user was told.
+    """
+
+    photo_id: str
+    taken_at: str
+    session: str
+    consent_version: int
+    model_version: str
+    probability: float | None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Feedback(JsonRecord):
+    """A user's answer about one photo. The last one counts; ``neither`` never trains."""
+
+    photo_id: str
+    answer: str
+    said_at: str
+
+    def __post_init__(self) -> None:
+        _check("answer", self.answer, get_args(Answer))
+
+
+@dataclass(frozen=True)
+class Review(JsonRecord):
+    """A person's final word about one upload; ``label`` is needed to relabel and ignored otherwise."""
+
+    photo_id: str
+    verdict: str
+    by: str
+    at: str
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        _check("verdict", self.verdict, get_args(Verdict))
+        if self.verdict == "relabel":
+            _check("label", str(self.label), LABELS)
+
+
+@dataclass(frozen=True)
+class RetrainParams:
+    """The knobs of one run of ``retrain``, as the Airflow UI offers them."""
+
+    images_per_source: int
+    epochs: int
+    min_precision: float
+    min_recall: float
+    force: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
+
+    def effective(self) -> dict[str, Any]:
+        """All that can change a result; ``force`` cannot."""
+        return {name: value for name, value in asdict(self).items() if name != "force"}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a model turns P(cat) into a verdict; part of the model, chosen on the calibration half of val.
+
+    A probability of at least ``threshold`` is a cat; closer to it than ``band`` is unsure.
+    """
+
+    threshold: float
+    band: float
+    temperature: float = 1.0

@@ -1,0 +1,1 @@
+"""From a trained network to a model version that others may trust."""

@@ -1,0 +1,1 @@
+"""Airflow-aware code that several DAGs share. Imported by them; Airflow itself need not load it as a plugin."""

@@ -1,0 +1,25 @@
+"""How our errors end a task."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.errors import CatError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def fails_for_good(function: Callable[P, R]) -> Callable[P, R]:
+    """Below ``@task``: a CatError is about the input, so no retry can help; its sentence ends the task at once."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except CatError as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+    return run

@@ -1,0 +1,183 @@
+"""`make demo` and `make up`: the local stack, and one whole turn of the loop in it.
+
+Ends with 0 when a model was made or nothing was new, with 1 when a task failed or the stack could not run, with 130
+on Ctrl-C.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.logging import RichHandler
+
+from include.data.sources import read_source
+from include.errors import CatError
+from include.lake.opening import open_lake
+from include.records import SOURCES
+from include.settings import Settings
+from stack.airflow_api import ENDED, USER, AirflowApi
+from stack.environment import local_settings
+from stack.launcher import Stack, running_stack, wait_until
+from stack.summary import save_summary, show_summary, summarize_failure, summarize_run
+
+INGEST, RETRAIN = "ingest_base_datasets", "retrain"
+console = Console()
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    options = _parse()
+    logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(console=console, show_path=False)])
+    logging.getLogger("httpx").setLevel("WARNING")
+    try:
+        settings = local_settings(base_data=options.base_data, lake=options.lake)
+        _check_base_data(settings)
+        with running_stack(settings) as stack:
+            return _serve(stack, options)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    except (CatError, httpx.HTTPError) as error:
+        console.print(f"[red]{type(error).__name__}:[/] {error}")
+        return 1
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base-data", help="'sample' (pictures drawn by our code) or a folder; else CAT_BASE_DATA")
+    parser.add_argument("--lake", choices=("folder", "s3"), default="folder", help="s3: moto's server, in memory")
+    parser.add_argument("--once", action="store_true", help="stop everything after the run")
+    parser.add_argument("--only-serve", action="store_true", help="start the stack, run nothing")
+    return parser.parse_args()
+
+
+def _check_base_data(settings: Settings) -> None:
+    """A wrong folder is told in a second, not by a failed task after a minute."""
+    for source in SOURCES:
+        next(read_source(settings.base_data, source, seed=settings.seed))
+
+
+def _serve(stack: Stack, options: argparse.Namespace) -> int:
+    settings = stack.settings
+    api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+    _wait_for_all(stack, api)
+    code = 0
+    if not options.only_serve:
+        code = _demonstrate(stack, api)
+    _tell_places(settings, api)
+    if not options.once:
+        console.print("Serving until Ctrl-C.")
+        while True:
+            stack.check()
+            time.sleep(1)
+    return code
+
+
+def _wait_for_all(stack: Stack, api: AirflowApi) -> None:
+    """Every server answers and both DAGs are parsed; the bucket of a local S3 server is made on the way."""
+    settings = stack.settings
+    with console.status(f"Starting the stack in {settings.home} ..."):
+        stack.start()
+        if "s3" in stack.commands:
+            _make_bucket(stack)
+        wait_until(lambda: _answers(f"{settings.tracking_url}/health"), stack, what="MLflow", seconds=180)
+        wait_until(api.is_healthy, stack, what="Airflow", seconds=300)
+        wait_until(lambda: api.has_dag(INGEST) and api.has_dag(RETRAIN), stack, what="the DAGs", seconds=180)
+    console.print("The stack is up.")
+
+
+def _make_bucket(stack: Stack) -> None:
+    from include.lake.s3 import S3Store
+
+    endpoint = str(stack.settings.s3_endpoint_url)
+    wait_until(lambda: _answers(endpoint), stack, what="the S3 server", seconds=60)
+    lake = open_lake(stack.settings)
+    assert isinstance(lake, S3Store)
+    lake.ensure_bucket()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.HTTPError:
+        return False
+
+
+def _demonstrate(stack: Stack, api: AirflowApi) -> int:
+    """Base data in, one run of retrain, and what came of it."""
+    began = time.monotonic()
+    for dag in (INGEST, RETRAIN):
+        run, state = _run(stack, api, dag)
+        if state != "success":
+            summary = summarize_failure(api, dag, run)
+            break
+    else:
+        summary = summarize_run(api, open_lake(stack.settings), RETRAIN, run)
+    settings = stack.settings
+    summary |= {
+        "seconds_in_all": round(time.monotonic() - began, 1),
+        "base_data": settings.base_data,
+        "lake": settings.lake,
+        "airflow_url": api.url,
+        "mlflow_url": settings.tracking_url,
+    }
+    save_summary(settings.state_dir / "last_run.json", summary)
+    show_summary(console, summary)
+    return 0 if summary["outcome"] in ("trained", "nothing new") else 1
+
+
+def _run(stack: Stack, api: AirflowApi, dag: str) -> tuple[str, str]:
+    """Trigger a DAG and follow it to its end; interrupted, the run is failed, so that it does not go on later."""
+    api.unpause(dag)
+    run = api.trigger(dag, {})
+    console.print(f"[bold]{dag}[/] {run}")
+    try:
+        return run, _follow(stack, api, dag, run)
+    except KeyboardInterrupt:
+        with suppress(Exception):
+            api.fail_run(dag, run)
+        raise
+
+
+def _follow(stack: Stack, api: AirflowApi, dag: str, run: str) -> str:
+    told: dict[tuple[str, int], str] = {}
+    while True:
+        stack.check()
+        with suppress(httpx.TransportError):  # the API server may be starting again
+            state = api.run_state(dag, run)
+            _tell_changes(api.tasks(dag, run), told)
+            if state in ENDED:
+                return state
+        time.sleep(1)
+
+
+def _tell_changes(tasks: list[dict[str, Any]], told: dict[tuple[str, int], str]) -> None:
+    for task in tasks:
+        name, state = (task["task_id"], task["map_index"]), task["state"]
+        if state in (None, told.get(name)):
+            continue
+        told[name] = state
+        index = "" if task["map_index"] < 0 else f" [{task['rendered_map_index'] or task['map_index']}]"
+        seconds = f"{task['duration']:.1f} s" if task["duration"] and state in ("success", "failed") else ""
+        console.print(
+            f"  {time.strftime('%H:%M:%S')}  {task['task_id']}{index}  [{_colour(state)}]{state}[/] {seconds}"
+        )
+
+
+def _colour(state: str) -> str:
+    return {"success": "green", "failed": "red", "skipped": "magenta", "running": "cyan"}.get(state, "dim")
+
+
+def _tell_places(settings: Settings, api: AirflowApi) -> None:
+    console.print(f"Airflow  {api.url}  user {USER}, password {api.password}")
+    console.print(f"MLflow   {settings.tracking_url}")
+    console.print(f"Lake     {settings.lake}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

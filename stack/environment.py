@@ -1,0 +1,79 @@
+"""What the processes of the local stack find in their environment."""
+
+import os
+import sys
+from pathlib import Path
+
+from include.settings import ROOT, Settings
+
+MARK = "CAT_STACK"  # every process of a stack carries it, whatever process group it moves to
+BUCKET = "s3://cat-lake"
+
+
+def local_settings(*, base_data: str | None = None, lake: str = "folder") -> Settings:
+    """The settings, with what the command line chose; ``lake`` s3 means the S3 server of the stack."""
+    settings = Settings(base_data=base_data) if base_data else Settings()
+    if lake == "s3":
+        url = f"http://{settings.host}:{settings.s3_port}"
+        settings = settings.model_copy(update={"lake_url": BUCKET, "s3_endpoint_url": url})
+    return settings
+
+
+def stack_environment(settings: Settings) -> dict[str, str]:
+    """Ours, then Airflow's, MLflow's and what keeps libraries quiet, at home, and on loopback."""
+    scripts = Path(sys.executable).parent
+    return {
+        **os.environ,
+        **_own(settings),
+        **_airflow(settings),
+        **_libraries(),
+        "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        MARK: str(settings.home),
+    }
+
+
+def _own(settings: Settings) -> dict[str, str]:
+    values = settings.model_dump(exclude_none=True)
+    return {f"CAT_{name.upper()}": str(value) for name, value in values.items()} | {"CAT_HOME": str(settings.home)}
+
+
+def _airflow(settings: Settings) -> dict[str, str]:
+    url = f"http://{settings.host}:{settings.airflow_port}"
+    options = {
+        "CORE__DAGS_FOLDER": ROOT / "dags",
+        "CORE__PLUGINS_FOLDER": ROOT / "plugins",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": 4,
+        "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "API__BASE_URL": url,
+        "API__HOST": settings.host,
+        "API__PORT": settings.airflow_port,
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{settings.home}/airflow/airflow.db",
+        "LOGGING__WORKER_LOG_SERVER_PORT": settings.airflow_log_port,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 20,
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 30,
+        "USAGE_DATA_COLLECTION__ENABLED": False,
+    }
+    return {"AIRFLOW_HOME": str(settings.home / "airflow")} | {f"AIRFLOW__{k}": str(v) for k, v in options.items()}
+
+
+def _libraries() -> dict[str, str]:
+    values = {
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DO_NOT_TRACK": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "SPT_NOENV": "1",  # else setproctitle, which Airflow uses, writes over the mark that we look for
+    }
+    # moto takes any credentials; a user's own, for a bucket of their own, are left alone
+    credentials = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
+    return values | {name: os.environ.get(name, value) for name, value in credentials.items()}

@@ -1,0 +1,80 @@
+"""What a demo came to: as a dict for `last_run.json`, and as tables on the terminal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import read_json
+from include.records import SIDES
+from stack.airflow_api import AirflowApi
+
+LOG_LINES = 15
+
+
+def summarize_run(api: AirflowApi, store: ObjectStore, dag: str, run: str) -> dict[str, Any]:
+    """A run that ended well: its own report, or that of the last finished run when nothing was new."""
+    trained = store.exists(layout.run_json(run, "report"))
+    told = run if trained else read_json(store, layout.LATEST_RUN)["run"]
+    outcome = {"outcome": "trained" if trained else "nothing new", "run": run}
+    return read_json(store, layout.run_json(told, "report")) | outcome | {"steps": step_seconds(api, dag, run)}
+
+
+def summarize_failure(api: AirflowApi, dag: str, run: str) -> dict[str, Any]:
+    """Which task failed, and the last lines of its log."""
+    failed = [task for task in api.tasks(dag, run) if task["state"] == "failed"]
+    lines = api.log_lines(dag, run, failed[0])[-LOG_LINES:] if failed else ["no task failed: the run was stopped"]
+    name = failed[0]["task_id"] if failed else None
+    return {"outcome": "failed", "dag": dag, "run": run, "failed_task": name, "log": lines}
+
+
+def step_seconds(api: AirflowApi, dag: str, run: str) -> dict[str, float]:
+    """Seconds of work per task; mapped tasks are added up."""
+    seconds: dict[str, float] = {}
+    for task in api.tasks(dag, run):
+        if task["duration"] and task["state"] == "success":
+            seconds[task["task_id"]] = round(seconds.get(task["task_id"], 0) + task["duration"], 1)
+    return seconds
+
+
+def save_summary(path: Path, summary: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(summary, indent=1))
+
+
+def show_summary(console: Console, summary: dict[str, Any]) -> None:
+    if summary["outcome"] == "failed":
+        console.print(f"[red]{summary['dag']}: task {summary['failed_task']} failed.[/] The end of its log:")
+        console.print("\n".join(summary["log"]), markup=False, highlight=False)
+        return
+    if summary["outcome"] == "nothing new":
+        console.print("Nothing was new since the last run, so nothing was trained. What that run came to:")
+    console.print(_images(summary))
+    console.print(_figures(summary))
+    console.print(_steps(summary))
+
+
+def _images(summary: dict[str, Any]) -> Table:
+    table = Table("source", *SIDES, title=f"Images of dataset {summary['dataset'][:12]}")
+    for source, sides in summary["images"].items():
+        table.add_row(source, *(str(sides.get(side, 0)) for side in SIDES))
+    return table
+
+
+def _figures(summary: dict[str, Any]) -> Table:
+    title = f"Version {summary['version']} on the test side"
+    table = Table("figure", "value", "95 % interval", title=title)
+    for name, figure in summary["test"].items():
+        table.add_row(name.replace("_", " "), f"{figure['value']:.3f}", f"{figure['low']:.3f} to {figure['high']:.3f}")
+    return table
+
+
+def _steps(summary: dict[str, Any]) -> Table:
+    table = Table("step", "seconds", title=f"Time: {summary['seconds_in_all']:.0f} s in all")
+    for step, seconds in summary["steps"].items():
+        table.add_row(step, f"{seconds:.1f}")
+    return table
