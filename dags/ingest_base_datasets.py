@@ -9,7 +9,7 @@ Reads what `CAT_BASE_DATA` names: `sample` (pictures drawn by our own code) or a
 running it twice changes nothing. The lake remembers whose base set it holds.
 
 **If it fails:** `claim_lake` says *OtherBaseSet*: the lake belongs to another base set; set `CAT_BASE_DATA` back
-or give this one a `CAT_LAKE_URL` of its own. `ingest` says *BaseDataMissing*: the folder or one of its four is not there.
+or give this one a `CAT_LAKE_URL` of its own. `ingest` says *BaseDataMissing*: the folder or one of its four is missing.
 Anything else is the network or the disk: clear the task, it goes on where it stopped.
 """
 

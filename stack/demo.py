@@ -65,7 +65,7 @@ def _check_base_data(settings: Settings) -> None:
 def _serve(stack: Stack, options: argparse.Namespace) -> int:
     settings = stack.settings
     api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
-    _wait_for_all(stack, api)
+    start_all(stack, api)
     code = 0
     if not options.only_serve:
         code = _demonstrate(stack, api)
@@ -78,7 +78,7 @@ def _serve(stack: Stack, options: argparse.Namespace) -> int:
     return code
 
 
-def _wait_for_all(stack: Stack, api: AirflowApi) -> None:
+def start_all(stack: Stack, api: AirflowApi) -> None:
     """Every server answers and both DAGs are parsed; the bucket of a local S3 server is made on the way."""
     settings = stack.settings
     with console.status(f"Starting the stack in {settings.home} ..."):
@@ -112,7 +112,7 @@ def _demonstrate(stack: Stack, api: AirflowApi) -> int:
     """Base data in, one run of retrain, and what came of it."""
     began = time.monotonic()
     for dag in (INGEST, RETRAIN):
-        run, state = _run(stack, api, dag)
+        run, state = run_dag(stack, api, dag)
         if state != "success":
             summary = summarize_failure(api, dag, run)
             break
@@ -131,10 +131,13 @@ def _demonstrate(stack: Stack, api: AirflowApi) -> int:
     return 0 if summary["outcome"] in ("trained", "nothing new") else 1
 
 
-def _run(stack: Stack, api: AirflowApi, dag: str) -> tuple[str, str]:
-    """Trigger a DAG and follow it to its end; interrupted, the run is failed, so that it does not go on later."""
+def run_dag(stack: Stack, api: AirflowApi, dag: str, **params: Any) -> tuple[str, str]:
+    """Trigger a DAG and follow it to its end; returns the run's id and state.
+
+    Interrupted, the run is failed, so that it does not go on when the stack is started again.
+    """
     api.unpause(dag)
-    run = api.trigger(dag, {})
+    run = api.trigger(dag, params)
     console.print(f"[bold]{dag}[/] {run}")
     try:
         return run, _follow(stack, api, dag, run)

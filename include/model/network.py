@@ -18,7 +18,7 @@ def kind_loss(allowed: Any, logits: Any) -> Any:
     """-log of the probability of all kinds that the label allows; float32, shape (batch,).
 
     ``allowed`` is 1 for each kind that a photo may be, shape (batch, kinds). With one allowed kind this is
-    cross-entropy; with a user's "not a cat" it is -log(1 - P(cat)): learning from partial labels (Cour et al., JMLR 2011).
+    cross-entropy; with a user's "not a cat" it is -log(1 - P(cat)) (partial labels, Cour et al., JMLR 2011).
     """
     inside = ops.where(allowed > 0, logits, OUTSIDE)
     return ops.logsumexp(logits, axis=-1) - ops.logsumexp(inside, axis=-1)

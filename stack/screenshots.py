@@ -1,0 +1,153 @@
+"""`make screenshots`: the pictures of the README, taken from the Airflow UI of a running local stack.
+
+It looks and triggers nothing. It needs an installed Chromium; playwright brings the driver only. No page that it
+opens shows a photo.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+
+from include.errors import CatError, StackError
+from include.settings import ROOT
+from stack.airflow_api import USER, AirflowApi
+from stack.environment import local_settings
+
+DAG = "retrain"
+LAST_TASK = "release.report"
+PICTURES = ROOT / "docs" / "pictures"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZE = {"width": 2000, "height": 1250}  # wide enough for the graph in one row, high enough for the form in one piece
+MARGIN = 16  # pixels around the graph
+SETTLE = 1500.0  # milliseconds: the UI moves things smoothly into place
+console = Console()
+
+
+def main() -> int:
+    options = _parse()
+    try:
+        settings = local_settings(base_data=options.base_data, lake=options.lake)
+        api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+        take_pictures(api, options.folder)
+    except (CatError, httpx.HTTPError, BrowserError) as error:
+        console.print(f"[red]{type(error).__name__}:[/] {error}")
+        return 1
+    return 0
+
+
+def take_pictures(api: AirflowApi, folder: Path) -> None:
+    """Save the graph of the last run and the trigger form of ``retrain`` in ``folder``; raises StackError."""
+    run = last_run(api)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_page(find_browser()) as page:
+        log_in(page, api)
+        picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder / "retrain-graph.png")
+        picture_form(page, f"{api.url}/dags/{DAG}", folder / "retrain-params.png")
+    console.print(f"Saved retrain-graph.png and retrain-params.png in {folder}; the graph is that of run {run}")
+
+
+def last_run(api: AirflowApi) -> str:
+    """The id of the run that was asked for last; raises StackError where there is no stack or no run."""
+    if not api.is_healthy():
+        raise StackError(f"no healthy Airflow answers at {api.url}: run `make demo` or `make up`, and leave it running")
+    try:
+        runs = api.runs(DAG)
+    except (FileNotFoundError, httpx.HTTPStatusError) as error:
+        raise StackError(
+            f"the Airflow at {api.url} does not take the password of {api.airflow_home}: "
+            "give the --base-data and --lake that its stack was started with"
+        ) from error
+    if not runs:
+        raise StackError(f"{DAG} has no run yet: trigger it in {api.url}, or run `make demo`")
+    return str(max(runs, key=lambda run: run["run_after"])["dag_run_id"])
+
+
+def find_browser() -> str:
+    """Path of the first Chromium on PATH; raises StackError."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise StackError(f"none of {', '.join(BROWSERS)} is on PATH: install one (on Debian: apt-get install chromium)")
+    return found
+
+
+@contextmanager
+def open_page(browser: str) -> Iterator[Page]:
+    """An empty page in a browser without a window, closed at the end of the block."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
+        try:
+            page = chromium.new_page(viewport=SIZE, device_scale_factor=1.5, locale="en-US", color_scheme="light")
+            page.set_default_timeout(60_000)  # Airflow's first pages can be slow
+            yield page
+        finally:
+            chromium.close()
+
+
+def log_in(page: Page, api: AirflowApi) -> None:
+    page.goto(f"{api.url}/auth/login")
+    page.fill("input[name=username]", USER)
+    page.fill("input[name=password]", api.password)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
+def picture_graph(page: Page, url: str, path: Path) -> None:
+    """The graph alone, with all task groups open."""
+    page.goto(url)
+    page.get_by_label("Show Graph").click()
+    page.get_by_test_id("expand-all-button").click()
+    page.get_by_label("Collapse Details Panel").click()
+    page.get_by_test_id(f"rf__node-{LAST_TASK}").wait_for()
+    page.get_by_label("Fit View").click()
+    page.add_style_tag(content=".react-flow__panel { display: none }")  # map, buttons
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=path, clip=_around(page, ".react-flow__node"))
+
+
+def picture_form(page: Page, url: str, path: Path) -> None:
+    """The form that asks for the params; it is not sent."""
+    page.goto(url)
+    page.get_by_test_id("trigger-dag-button").click()
+    form = page.locator("[role=dialog][data-state=open]")
+    form.get_by_text("Run Parameters").wait_for()
+    page.wait_for_timeout(SETTLE)
+    form.screenshot(path=path)
+
+
+def _around(page: Page, selector: str) -> dict[str, float]:
+    """The smallest rectangle around all elements that ``selector`` finds, and a margin."""
+    boxes = [box for element in page.locator(selector).all() if (box := element.bounding_box())]
+    left, top = min(box["x"] for box in boxes) - MARGIN, min(box["y"] for box in boxes) - MARGIN
+    right = max(box["x"] + box["width"] for box in boxes) + MARGIN
+    bottom = max(box["y"] + box["height"] for box in boxes) + MARGIN
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base-data", help="what the running stack was started with; else CAT_BASE_DATA")
+    parser.add_argument("--lake", choices=("folder", "s3"), default="folder", help="the same of its lake")
+    parser.add_argument("--folder", type=Path, default=PICTURES, help="where the pictures go")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""House rules over every DAG, and what parsing one may cost."""
+
+import json
+
+import pytest
+
+DESCRIBE = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(__import__("os").environ["AIRFLOW__CORE__DAGS_FOLDER"])
+def describe(dag):
+    return {
+        "doc": dag.doc_md, "tags": sorted(dag.tags), "active": dag.max_active_runs, "catchup": dag.catchup,
+        "schedule": dag.schedule,
+        "params": {name: [dag.params[name], dag.params.get_param(name).schema] for name in dag.params},
+        "tasks": {task.task_id: {
+            "retries": task.retries, "delay": task.retry_delay.total_seconds(),
+            "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
+            "rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
+            "upstream": sorted(task.upstream_task_ids)} for task in dag.tasks},
+    }
+print("RESULT" + json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: describe(d) for d in bag.dags.values()}}))
+"""
+
+WATCH_PARSING = """
+import sys, socket
+from airflow.sdk import dag, task, task_group  # loaded on demand, with what they need
+import croniter, pendulum, include.settings, include.lake.opening, cat_plugin.defaults, cat_plugin.failing
+before = set(sys.modules)
+touched = []
+def watch(event, args):
+    if event.startswith(("socket.connect", "subprocess", "os.mkdir", "os.rename", "os.remove", "sqlite3")):
+        touched.append(event)
+    if event == "open" and not str(args[0]).endswith((".py", ".pyc")) and "__pycache__" not in str(args[0]):
+        touched.append(f"open {args[0]}")
+sys.addaudithook(watch)
+import runpy
+for path in sys.argv[1:] or __import__("glob").glob(__import__("os").environ["AIRFLOW__CORE__DAGS_FOLDER"] + "/*.py"):
+    runpy.run_path(path)
+heavy = {"tensorflow", "keras", "keras_tuner", "mlflow", "boto3", "sklearn", "deepchecks", "matplotlib"}
+print("RESULT" + __import__("json").dumps({"heavy": sorted(heavy & set(sys.modules)), "touched": touched}))
+"""
+
+
+def result(output: str):
+    return json.loads(output.partition("RESULT")[2])
+
+
+@pytest.fixture(scope="module")
+def bag(run_python):
+    return result(run_python(DESCRIBE))
+
+
+def test_every_dag_file_parses(bag):
+    assert bag["errors"] == {}
+    assert set(bag["dags"]) == {"ingest_base_datasets", "retrain"}
+
+
+def test_every_dag_says_what_starts_it_what_it_leaves_and_what_to_do(bag):
+    for name, dag in bag["dags"].items():
+        for heading in ("**Starts:**", "**Leaves:**", "**If it fails:**"):
+            assert heading in dag["doc"], f"{name} does not say {heading}"
+
+
+def test_every_dag_keeps_the_house_rules(bag):
+    for name, dag in bag["dags"].items():
+        assert dag["tags"], name
+        assert dag["active"] == 1, name
+        assert dag["catchup"] is False, name
+        for task, rules in dag["tasks"].items():
+            assert rules["retries"] >= 1, task
+            assert rules["delay"] <= 60, task
+            assert rules["timeout"], task
+            assert rules["rule"] != "all_done", f"{task} would turn a failed run green"
+
+
+def test_no_dag_is_scheduled_unless_the_settings_say_so(bag, run_python):
+    assert {dag["schedule"] for dag in bag["dags"].values()} == {None}
+    chosen = result(run_python(DESCRIBE, CAT_RETRAIN_SCHEDULE="@weekly", CAT_INGEST_SCHEDULE="@monthly"))["dags"]
+    assert chosen["retrain"]["schedule"] == "@weekly"
+    assert chosen["ingest_base_datasets"]["schedule"] == "@monthly"
+
+
+def test_retrain_is_the_picture_of_the_architecture(bag):
+    upstream = {task: rules["upstream"] for task, rules in bag["dags"]["retrain"]["tasks"].items()}
+    assert upstream == {
+        "collect.snapshot_base": [],
+        "collect.snapshot_uploads": [],
+        "collect.anything_new": ["collect.snapshot_base", "collect.snapshot_uploads"],
+        "collect.list_undescribed": ["collect.anything_new"],
+        "collect.describe": ["collect.list_undescribed"],
+        "check.deduplicate": ["collect.describe"],
+        "check.split": ["check.deduplicate"],
+        "check.publish_dataset": ["check.split"],
+        "train.train": ["check.publish_dataset"],
+        "train.evaluate": ["check.publish_dataset", "train.train"],
+        "release.report": ["train.evaluate"],
+    }
+    rules = {task: found["rule"] for task, found in bag["dags"]["retrain"]["tasks"].items()}
+    assert rules["check.deduplicate"] == "none_failed"
+    assert rules["release.report"] == "none_failed_min_one_success"
+
+
+def test_the_form_of_retrain_is_typed(bag):
+    params = bag["dags"]["retrain"]["params"]
+    assert {name: (value, schema["type"]) for name, (value, schema) in params.items()} == {
+        "images_per_source": (2000, "integer"),
+        "epochs": (24, "integer"),
+        "min_precision": (0.7, "number"),
+        "min_recall": (0.7, "number"),
+        "force": (False, "boolean"),
+    }
+    assert all(schema["title"] for _, schema in params.values())
+
+
+def test_parsing_imports_nothing_heavy_and_touches_nothing(run_python):
+    assert result(run_python(WATCH_PARSING)) == {"heavy": [], "touched": []}
+
+
+def test_our_errors_end_a_task_at_once():
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from cat_plugin.failing import fails_for_good
+    from include.errors import DatasetError
+
+    @fails_for_good
+    def fails():
+        raise DatasetError("the cure")
+
+    @fails_for_good
+    def breaks():
+        raise ConnectionError("the network")
+
+    with pytest.raises(AirflowFailException, match="DatasetError: the cure"):
+        fails()
+    with pytest.raises(ConnectionError):
+        breaks()

@@ -1,0 +1,93 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from include.data.decoding import decode, decode_pixels, to_pixels
+from include.errors import NotAPhoto
+from tests.pictures import encode, plain
+
+
+def colour_of(image: Image.Image) -> tuple:
+    return tuple(round(value / 32) for value in np.asarray(image).reshape(-1, 3).mean(axis=0))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_reads_the_three_formats(kind):
+    image = decode(plain("red", kind=kind))
+    assert image.mode == "RGB"
+    assert image.size == (64, 48)
+    assert colour_of(image) == (8, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (b"%PDF-1.7 a document", "not_an_image"),
+        (b"just text, named .jpg", "not_an_image"),
+        (plain(kind="GIF"), "not_an_image"),
+        (plain(size=(400, 300))[:900], "damaged"),
+        (plain(kind="PNG", size=(400, 300))[:200], "damaged"),
+        (plain(size=(8, 200)), "too_small"),
+        (plain(size=(8000, 7000), kind="PNG"), "too_many_pixels"),
+        (b"\xff\xd8\xff\xe0" + b"\x00" * 50, "not_an_image"),
+    ],
+)
+def test_bad_photos_have_a_reason_each(body, reason):
+    with pytest.raises(NotAPhoto) as caught:
+        decode(body)
+    assert caught.value.reason == reason
+
+
+def test_too_many_bytes_are_not_even_opened():
+    with pytest.raises(NotAPhoto, match="at most 10 are read"):
+        decode(plain(), max_bytes=10)
+
+
+def test_a_photo_is_turned_upright():
+    image = Image.new("RGB", (60, 40), "white")
+    image.paste("black", (0, 0, 30, 40))  # dark left half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise: the left half is then on top
+    upright = decode(encode(image, exif=exif))
+    assert upright.size == (40, 60)
+    assert np.asarray(upright)[:25].mean() < 20
+    assert np.asarray(upright)[35:].mean() > 235
+
+
+def test_transparent_parts_are_white():
+    clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
+    assert colour_of(decode(encode(clear, "PNG"))) == (8, 8, 8)
+
+
+def test_palettes_cmyk_grey_and_16_bits_become_rgb():
+    red = Image.new("RGB", (32, 32), "red")
+    assert colour_of(decode(encode(red.convert("P"), "PNG"))) == (8, 0, 0)
+    assert colour_of(decode(encode(red.convert("CMYK")))) == (8, 0, 0)
+    assert colour_of(decode(encode(Image.new("L", (32, 32), 128)))) == (4, 4, 4)
+    deep = Image.fromarray(np.full((32, 32), 32768, np.uint16))
+    assert colour_of(decode(encode(deep, "PNG"))) == (4, 4, 4)
+
+
+def test_of_several_frames_the_first_counts():
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    body = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert colour_of(decode(body)) == (8, 0, 0)
+
+
+def test_pixels_are_the_whole_picture_squeezed():
+    image = Image.new("RGB", (200, 100), "white")
+    image.paste("black", (0, 0, 100, 100))
+    pixels = to_pixels(image, 32)
+    assert pixels.shape == (32, 32, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels[:, :14].max() < 10
+    assert pixels[:, 18:].min() > 245
+
+
+def test_a_draft_changes_pixels_but_little():
+    body = encode(Image.effect_mandelbrot((512, 512), (-2, -1.5, 1, 1.5), 50).convert("RGB"), quality=90)
+    exact = to_pixels(Image.open(io.BytesIO(body)), 96).astype(int)
+    assert np.abs(decode_pixels(body, 96) - exact).mean() < 4

@@ -1,0 +1,73 @@
+import pandas as pd
+import pytest
+
+from include.data.dedupe import drop_copies, set_aside
+
+COLUMNS = ["key", "source", "label", "side", "label_origin", "fingerprint"]
+
+
+def photos(*rows: tuple) -> pd.DataFrame:
+    """One photo per row; its key is also its name."""
+    table = pd.DataFrame(rows, columns=COLUMNS).assign(review=None, problem=None)
+    return set_aside(table.assign(sha256=table["key"]))
+
+
+def fates(table: pd.DataFrame) -> dict[str, str | None]:
+    return {row.key: None if pd.isna(row.fate) else row.fate for row in drop_copies(table).itertuples()}
+
+
+def base(key: str, label: str = "cat", side: str = "train", photo: str = "P") -> tuple:
+    return (key, "cats" if label == "cat" else "dogs", label, side, "source", photo)
+
+
+def upload(key: str, label: str | None = "cat", side: str = "train", photo: str = "P", origin: str = "user") -> tuple:
+    return (key, "uploads", label, side, origin, photo)
+
+
+def test_photos_that_differ_stay():
+    assert fates(photos(base("a", photo="1"), base("b", photo="2"))) == {"a": None, "b": None}
+
+
+def test_of_equal_photos_the_first_stays_and_names_the_cluster():
+    table = drop_copies(photos(base("b"), base("a"), base("c")))
+    assert dict(zip(table["key"], table["cluster"], strict=True)) == dict.fromkeys("abc", "a")
+    assert fates(photos(base("b"), base("a"), base("c"))) == {"a": None, "b": "copy", "c": "copy"}
+
+
+def test_a_base_photo_stays_before_an_upload():
+    assert fates(photos(upload("a"), base("b"))) == {"a": "copy", "b": None}
+
+
+@pytest.mark.parametrize("other", [base("b", "not_cat"), upload("b", "not_cat")])
+def test_one_train_photo_with_two_labels_is_nobodys(other):
+    assert fates(photos(base("a"), other)) == {"a": "conflict", "b": "conflict"}
+
+
+def test_dogs_and_misc_are_no_conflict():
+    misc = ("b", "misc", "not_cat", "train", "source", "P")
+    assert fates(photos(base("a", "not_cat"), misc)) == {"a": None, "b": "copy"}
+
+
+@pytest.mark.parametrize("side", ["val", "test"])
+def test_users_cannot_empty_the_sides_that_judge(side):
+    assert fates(photos(base("a", side=side), upload("b", "not_cat", side))) == {"a": None, "b": "conflict"}
+
+
+def test_base_photos_that_disagree_on_test_are_nobodys():
+    assert set(fates(photos(base("a", side="test"), base("b", "not_cat", "test"))).values()) == {"conflict"}
+
+
+def test_a_review_outranks_everybody():
+    table = photos(base("a"), upload("b", "not_cat", origin="reviewed"), upload("c", "not_cat"))
+    assert fates(table) == {"a": "conflict", "b": None, "c": "copy"}
+
+
+def test_reviews_that_disagree_leave_nothing():
+    table = photos(upload("b", "cat", origin="reviewed"), upload("c", "not_cat", origin="reviewed"))
+    assert set(fates(table).values()) == {"conflict"}
+
+
+def test_what_was_set_aside_is_nobodys_copy():
+    table = pd.DataFrame([base("a"), upload("b", None), base("c"), upload("d")], columns=COLUMNS)
+    table = table.assign(sha256=table["key"], problem=["broken", None, None, None], review=[None, None, None, "drop"])
+    assert fates(set_aside(table)) == {"a": "quarantined", "b": "unlabelled", "c": None, "d": "dropped by review"}

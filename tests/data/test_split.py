@@ -1,0 +1,67 @@
+import hashlib
+
+import pandas as pd
+
+from include.data.split import bucket, calibrates, hold_for_review, sample, side_of
+
+
+def names(count: int) -> list[str]:
+    return [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
+
+
+def photos(count: int, source: str = "cats", origin: str = "source") -> pd.DataFrame:
+    table = pd.DataFrame({"sha256": names(count), "source": source, "label_origin": origin})
+    table["side"] = table["sha256"].map(bucket).map(side_of)
+    return table.assign(fate=pd.array([pd.NA] * count, dtype="string"))
+
+
+def used(table: pd.DataFrame) -> set[str]:
+    return set(table.loc[table["fate"] == "used", "sha256"])
+
+
+def test_sides_are_80_10_10_and_val_is_halved():
+    sides = pd.Series(names(20_000)).map(bucket).map(side_of).value_counts(normalize=True)
+    assert sides.round(2).to_dict() == {"train": 0.8, "val": 0.1, "test": 0.1}
+    val = [name for name in names(20_000) if side_of(bucket(name)) == "val"]
+    assert abs(sum(map(calibrates, val)) / len(val) - 0.5) < 0.03
+
+
+def test_the_side_of_a_photo_is_fixed_for_ever():
+    """Written down once: a lake in use must never see other numbers."""
+    assert [bucket(name) for name in names(5)] == [61, 52, 67, 90, 83]
+    assert [side_of(number) for number in (0, 79, 80, 89, 90, 99)] == ["train", "train", "val", "val", "test", "test"]
+
+
+def test_a_larger_sample_is_a_superset():
+    small, large = (sample(photos(600), images_per_source=n, seed=1) for n in (100, 300))
+    assert used(small) < used(large)
+    assert small[small["fate"] == "used"].groupby("side").size().to_dict() == {"test": 10, "train": 80, "val": 10}
+
+
+def test_a_photo_that_leaves_lets_one_neighbour_in():
+    table = photos(600)
+    before = used(sample(table, images_per_source=100, seed=1))
+    leaving = sorted(before)[0]
+    table.loc[table["sha256"] == leaving, "fate"] = "copy"
+    after = used(sample(table, images_per_source=100, seed=1))
+    assert before - after == {leaving}
+    assert len(after - before) == 1
+
+
+def test_another_seed_gives_another_sample():
+    assert used(sample(photos(600), images_per_source=100, seed=1)) != used(
+        sample(photos(600), images_per_source=100, seed=2)
+    )
+
+
+def test_uploads_are_never_sampled_away():
+    assert set(sample(photos(300, "uploads"), images_per_source=10, seed=1)["fate"]) == {"used"}
+
+
+def test_unreviewed_uploads_wait_on_val_and_test():
+    held = hold_for_review(photos(300, "uploads", "user"))
+    waiting = held["fate"] == "waiting for review"
+    assert set(held.loc[waiting, "side"]) == {"val", "test"}
+    assert set(held.loc[~waiting, "side"]) == {"train"}
+    assert hold_for_review(photos(300, "uploads", "reviewed"))["fate"].isna().all()
+    assert hold_for_review(photos(300))["fate"].isna().all()

@@ -1,0 +1,58 @@
+"""The local stack, whole and real: Airflow's scheduler, MLflow and an S3 server, on free ports."""
+
+import os
+from dataclasses import dataclass
+
+import pytest
+
+from include.lake.base import ObjectStore
+from include.lake.opening import open_lake
+from include.settings import Settings
+from stack.airflow_api import AirflowApi
+from stack.demo import run_dag, start_all
+from stack.environment import local_settings
+from stack.launcher import Stack, marked, running_stack
+from tests.conftest import free_port
+
+QUICK = {"CAT_EPOCHS": "2", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A running stack with its API and its lake."""
+
+    stack: Stack
+    api: AirflowApi
+    lake: ObjectStore
+
+    def run(self, dag: str, **params) -> tuple[str, dict[str, str]]:
+        """One run to its end, which must be good; returns its id and the states of its tasks."""
+        run, state = run_dag(self.stack, self.api, dag, **params)
+        states = self.states(dag, run)
+        assert state == "success", states
+        return run, states
+
+    def states(self, dag: str, run: str) -> dict[str, str]:
+        return {task["task_id"]: task["state"] for task in self.api.tasks(dag, run)}
+
+
+def quick_settings(state_dir, lake: str) -> Settings:
+    """Settings with free ports, in the environment of this process too: tests read lake and registry as tasks do."""
+    ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "AIRFLOW_LOG", "MLFLOW", "S3")}
+    os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)})
+    settings = local_settings(lake=lake)
+    os.environ["CAT_MLFLOW_URL"] = settings.tracking_url
+    return settings
+
+
+@pytest.fixture(scope="module")
+def loop(request, tmp_path_factory):
+    before = dict(os.environ)
+    settings = quick_settings(tmp_path_factory.mktemp("stack"), getattr(request, "param", "s3"))
+    with running_stack(settings) as stack:
+        api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+        start_all(stack, api)
+        yield Loop(stack, api, open_lake(settings))
+    os.environ.clear()
+    os.environ.update(before)
+    assert marked(str(settings.home)) == []

@@ -1,0 +1,118 @@
+"""The loop in a real Airflow on an S3 lake: from drawings to a registered model, and again. The tests build up."""
+
+import time
+
+import pandas as pd
+import pytest
+
+from include.data import dataset
+from include.lake import layout
+from include.lake.formats import read_json
+from include.model.tracking import connect
+from include.release import registry
+from tests.pictures import drawing, drawing_on, give
+
+pytestmark = pytest.mark.functional
+
+
+@pytest.fixture(scope="module")
+def story() -> dict:
+    """What one test leaves for the next."""
+    return {}
+
+
+def versions() -> list[str]:
+    return [found.version for found in connect().search_model_versions(f"name = '{registry.MODEL}'")]
+
+
+def test_no_dag_starts_by_itself(loop):
+    for dag in ("ingest_base_datasets", "retrain"):
+        loop.api.unpause(dag)
+    time.sleep(15)  # some twenty rounds of the scheduler
+    assert loop.api.runs("ingest_base_datasets") == loop.api.runs("retrain") == []
+
+
+def test_without_base_photos_the_run_says_what_to_do(loop):
+    run = loop.api.trigger("retrain", {})
+    while loop.api.run_state("retrain", run) not in ("success", "failed"):
+        time.sleep(1)
+    failed = next(task for task in loop.api.tasks("retrain", run) if task["state"] == "failed")
+    assert failed["task_id"] == "collect.snapshot_base"
+    assert failed["try_number"] == 1, "our own errors are not retried"
+    assert "run the DAG ingest_base_datasets first" in "\n".join(loop.api.log_lines("retrain", run, failed))
+
+
+def test_base_photos_enter_once(loop):
+    loop.run("ingest_base_datasets")
+    keys = list(loop.lake.keys(layout.BASE))
+    assert len(keys) == 800
+    loop.run("ingest_base_datasets")
+    assert list(loop.lake.keys(layout.BASE)) == keys
+
+
+def test_retrain_registers_a_model_that_answers(loop, story, tmp_path):
+    run, states = loop.run("retrain")
+    assert set(states.values()) == {"success"}
+    report = read_json(loop.lake, layout.run_json(run, "report"))
+    assert versions() == [report["version"]] == ["1"]
+    client = connect()
+    model = registry.load(registry.fetch(client, "1", tmp_path), "1")
+    answers = model.predict(pd.DataFrame({"image": [drawing("cats", 1), b"%PDF-1.7"]})).to_dict("records")
+    assert 0 <= answers[0]["probability"] <= 1
+    assert answers[0]["model_version"] == "1"
+    assert answers[1]["error"].startswith("not_an_image")
+    assert dataset.digest_of(dataset.rebuild(loop.lake, report["dataset"])) == report["dataset"]
+    story["first"] = report
+
+
+def test_what_travels_between_tasks_is_small(loop, story):
+    for task in loop.api.tasks("retrain", story["first"]["run"]):
+        path = f"/dags/retrain/dagRuns/{story['first']['run']}/taskInstances/{task['task_id']}/xcomEntries"
+        for entry in loop.api._send("GET", path)["xcom_entries"]:
+            answer = loop.api._send("GET", f"{path}/{entry['key']}", params={"map_index": entry["map_index"]})
+            assert len(str(answer["value"])) < 48_000
+
+
+def test_a_second_run_has_nothing_to_do(loop, story):
+    run, states = loop.run("retrain")
+    assert {task for task, state in states.items() if state == "success"} == {
+        "collect.snapshot_base",
+        "collect.snapshot_uploads",
+        "collect.anything_new",
+    }
+    assert states["train.train"] == states["release.report"] == "skipped"
+    assert versions() == ["1"]
+    assert not loop.lake.exists(layout.run_json(run, "report"))
+
+
+def test_uploads_make_a_third_with_a_new_digest(loop, story):
+    for number in range(20):
+        session, source = f"session {number % 5}", ("cats", "dogs")[number % 2]
+        give(loop.lake, f"p{number:02}", drawing(source, 500 + number), ("cat", "not_cat")[number % 2], session=session)
+    give(loop.lake, "z-copy", drawing("cats", 500), "cat")
+    give(loop.lake, "conflict", drawing_on("train", "selfies"), "cat")
+    give(loop.lake, "conflicted", drawing_on("train", "selfies"), "not_cat")
+    give(loop.lake, "torn", drawing("cats", 600), "cat")
+    loop.lake.write(layout.upload_photo("torn"), b"\xff\xd8 torn")
+    run, states = loop.run("retrain")
+    assert set(states.values()) == {"success"}
+    report = read_json(loop.lake, layout.run_json(run, "report"))
+    assert report["dataset"] != story["first"]["dataset"]
+    assert versions() == ["2", "1"]
+    _check_fates(loop, story, report["dataset"])
+
+
+def _check_fates(loop, story, digest: str) -> None:
+    told = dataset.read_report(loop.lake, digest)["photos"]
+    fates = {layout.photo_id_of(photo["key"]): photo["fate"] for photo in told if photo["key"].startswith("uploads/")}
+    assert len(fates) == len([photo for photo in told if photo["key"].startswith("uploads/")]) == 24
+    assert fates["z-copy"] == "copy"
+    assert fates["conflict"] == fates["conflicted"] == "conflict"
+    assert fates["torn"] == "quarantined"
+    assert {fate for name, fate in fates.items() if name.startswith("p")} == {"used", "waiting for review"}
+    before, after = (dataset.read_manifest(loop.lake, d) for d in (story["first"]["dataset"], digest))
+    used = {layout.photo_id_of(key) for key in after["key"] if key.startswith("uploads/")}
+    assert used == {name for name, fate in fates.items() if fate == "used"}
+    sides = before.merge(after, on="key", suffixes=("", "_after"))
+    assert len(sides) == len(before)
+    assert (sides["side"] == sides["side_after"]).all()

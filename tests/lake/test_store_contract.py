@@ -1,0 +1,165 @@
+"""One suite for every store: what holds for a folder holds for a bucket."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from include.errors import InvalidKey, ObjectNotFound, PreconditionFailed
+from include.lake.base import keep_first, read_many
+from include.lake.local import LocalStore
+from include.lake.s3 import S3Store
+
+
+def test_reads_what_was_written(store):
+    store.write("a/b.bin", b"\x00\xffbytes")
+    assert store.read("a/b.bin") == b"\x00\xffbytes"
+    assert store.exists("a/b.bin")
+
+
+def test_writing_again_replaces(store):
+    store.write("a", b"old")
+    store.write("a", b"new")
+    assert store.read("a") == b"new"
+
+
+def test_missing_keys_are_named(store):
+    with pytest.raises(ObjectNotFound, match="no/such/key"):
+        store.read("no/such/key")
+    assert not store.exists("no/such/key")
+
+
+def test_part_of_a_path_is_no_object(store):
+    store.write("a/b/c", b"x")
+    assert not store.exists("a/b")
+    with pytest.raises(ObjectNotFound):
+        store.read("a/b")
+    with pytest.raises(ObjectNotFound):
+        store.read("a/b/c/d")
+
+
+def test_deleting_twice_is_no_error(store):
+    store.write("a/b", b"x")
+    store.delete("a/b")
+    store.delete("a/b")
+    assert not store.exists("a/b")
+
+
+def test_create_writes_only_if_absent(store):
+    store.create("once", b"first")
+    with pytest.raises(PreconditionFailed, match="once"):
+        store.create("once", b"second")
+    assert store.read("once") == b"first"
+
+
+def test_keep_first_gives_everybody_the_same(store):
+    assert keep_first(store, "owner", b"me") == b"me"
+    assert keep_first(store, "owner", b"you") == b"me"
+
+
+def test_of_concurrent_creators_one_wins(store):
+    def create(number: int) -> bool:
+        try:
+            store.create("race", str(number).encode())
+        except PreconditionFailed:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(create, range(24)))
+    assert won.count(True) == 1
+    assert store.read("race") == str(won.index(True)).encode()
+
+
+def test_concurrent_writers_leave_one_whole_object(store):
+    bodies = [bytes([number]) * 200_000 for number in range(12)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda body: store.write("same", body), bodies))
+    assert store.read("same") in bodies
+
+
+def test_lists_every_page_of_a_prefix(store):
+    for number in range(1005):
+        store.write(f"many/{number:04}", b"x")
+    store.write("manyfold", b"x")
+    assert list(store.keys("many/")) == [f"many/{number:04}" for number in range(1005)]
+
+
+def test_lists_in_the_order_of_bytes(store):
+    names = ["a.b", "a/b", "a/b.c", "a/c/d", "a0", "A", "ä", "z"]
+    for name in names:
+        store.write(name, b"x")
+    assert list(store.keys("")) == sorted(names, key=str.encode)
+
+
+def test_a_prefix_may_end_inside_a_name(store):
+    for name in ("run/one", "run/only/x", "run/two", "runs"):
+        store.write(name, b"x")
+    assert list(store.keys("run/on")) == ["run/one", "run/only/x"]
+    assert list(store.keys("nothing/here")) == []
+
+
+def test_unicode_keys_and_spaces(store):
+    key = "quarantine/Kätzchen 猫/ß.json"
+    store.write(key, b"meow")
+    assert store.read(key) == b"meow"
+    assert list(store.keys("quarantine/")) == [key]
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\x00b", "a\\b"])
+def test_keys_that_no_store_could_hold_are_refused(store, key):
+    with pytest.raises(InvalidKey):
+        store.write(key, b"x")
+
+
+def test_empty_and_large_objects(store):
+    large = os.urandom(5_000_000)
+    store.write("empty", b"")
+    store.write("large", large)
+    assert store.read("empty") == b""
+    assert store.read("large") == large
+
+
+def test_reads_many_in_order(store):
+    keys = [f"n/{number}" for number in range(600)]
+    for key in keys:
+        store.write(key, key.encode())
+    assert [body.decode() for body in read_many(store, keys)] == keys
+
+
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from include.lake.local import LocalStore
+from include.lake.s3 import S3Store, connect
+kind, place, bucket = sys.argv[1:]
+store = LocalStore(Path(place)) if kind == "folder" else S3Store(connect(place), bucket)
+body = 0
+while True:
+    store.write("torn", bytes([body % 251]) * 5_000_000)
+    body += 1
+    print(body, flush=True)
+"""
+
+
+def test_an_interrupted_write_leaves_no_half_object(store):
+    """A process is killed in the middle of its writes, again and again; what stands is always one whole body."""
+    if isinstance(store, LocalStore):
+        where = ["folder", str(store.root), ""]
+    else:
+        assert isinstance(store, S3Store)
+        where = ["s3", store.client.meta.endpoint_url, store.bucket]
+    for delay in (0.0, 0.003, 0.007, 0.013):
+        with subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, *where], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout
+            writer.stdout.readline()
+            time.sleep(delay)
+            writer.send_signal(signal.SIGKILL)
+        body = store.read("torn")
+        assert len(body) == 5_000_000
+        assert body == body[:1] * len(body)
+        assert list(store.keys("")) == ["torn"]

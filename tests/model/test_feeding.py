@@ -1,0 +1,128 @@
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from include.model.feeding import allowed_kinds, augment, ordered_batches, train_batches
+from include.model.pixels import Pixels
+from include.records import SOURCES
+
+COUNT, BATCH, SIZE = 10, 4, 24
+STEPS = 3  # 4 + 4 + 2 photos
+
+
+def photos_of(shades) -> np.ndarray:
+    """A flat grey photo per shade."""
+    return np.broadcast_to(np.array(shades, np.uint8)[:, None, None, None], (len(shades), SIZE, SIZE, 3)).copy()
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+
+
+def as_pixels(photos: np.ndarray) -> Pixels:
+    rows = np.arange(len(photos))
+    return Pixels([photos], np.stack([np.zeros_like(rows), rows], axis=1), SIZE)
+
+
+@pytest.fixture
+def manifest() -> pd.DataFrame:
+    """Ten photos whose weight is their number; every other one is a cat."""
+    kind = ["cats", "misc"] * (COUNT // 2)
+    label = ["cat", "not_cat"] * (COUNT // 2)
+    return pd.DataFrame({"kind": kind, "label": label, "weight": np.arange(COUNT, dtype=float)})
+
+
+def epochs_of(pixels: Pixels, manifest: pd.DataFrame, *, seed: int, epochs: int) -> list[list[np.ndarray]]:
+    """Per epoch: photos, allowed kinds and weights of its batches, joined."""
+    batches = list(train_batches(pixels, manifest, batch_size=BATCH, seed=seed).take(STEPS * epochs))
+    parts = [batches[start : start + STEPS] for start in range(0, len(batches), STEPS)]
+    return [[np.concatenate([batch[place] for batch in part]) for place in range(3)] for part in parts]
+
+
+def test_a_known_kind_is_the_only_one_allowed():
+    labels = ["cat", "not_cat", "not_cat", "not_cat"]
+    np.testing.assert_array_equal(allowed_kinds(pd.DataFrame({"kind": SOURCES, "label": labels})), np.eye(4))
+
+
+def test_of_an_unknown_kind_the_label_says_what_it_may_be():
+    manifest = pd.DataFrame({"kind": ["unknown", "unknown", "dogs"], "label": ["cat", "not_cat", "not_cat"]})
+    allowed = allowed_kinds(manifest)
+    np.testing.assert_array_equal(allowed, [[1, 0, 0, 0], [0, 1, 1, 1], [0, 1, 0, 0]])
+    assert allowed.dtype == np.float32
+
+
+def test_a_cleared_photo_may_have_any_index(manifest):
+    np.testing.assert_array_equal(allowed_kinds(manifest[5:]), allowed_kinds(manifest)[5:])
+
+
+def test_every_photo_comes_once_an_epoch_with_its_own_label(manifest):
+    pixels = as_pixels(photos_of([255, 0] * (COUNT // 2)))  # cats are white
+    for photos, kinds, weights in epochs_of(pixels, manifest, seed=1, epochs=3):
+        assert sorted(weights) == list(range(COUNT))
+        np.testing.assert_array_equal(kinds, allowed_kinds(manifest)[weights.astype(int)])
+        white = photos.mean(axis=(1, 2, 3)) > 128
+        np.testing.assert_array_equal(white, kinds[:, 0] == 1)
+
+
+def test_each_epoch_has_an_order_and_an_augmentation_of_its_own(manifest):
+    first, second = epochs_of(as_pixels(noise(COUNT)), manifest, seed=1, epochs=2)
+    assert list(first[2]) != list(second[2])
+    assert list(first[2]) != list(range(COUNT))
+    for number in range(COUNT):
+        assert not np.array_equal(first[0][first[2] == number], second[0][second[2] == number])
+
+
+def test_the_same_seed_gives_the_same_batches_to_the_last_bit(manifest):
+    one, two = (epochs_of(as_pixels(noise(COUNT)), manifest, seed=7, epochs=2) for _ in range(2))
+    for left, right in zip(one, two, strict=True):
+        for mine, other in zip(left, right, strict=True):
+            np.testing.assert_array_equal(mine, other)
+
+
+def test_another_seed_gives_another_order_and_another_augmentation(manifest):
+    (one,), (two,) = (epochs_of(as_pixels(noise(COUNT)), manifest, seed=seed, epochs=1) for seed in (7, 8))
+    assert list(one[2]) != list(two[2])
+    assert not np.array_equal(one[0][np.argsort(one[2])], two[0][np.argsort(two[2])])
+
+
+def test_augmenting_keeps_shape_and_type_and_is_a_function_of_its_key():
+    photos = noise(5)
+    once, again, other = (augment(tf.constant(photos), tf.constant(key)) for key in ([1, 2], [1, 2], [1, 3]))
+    assert once.shape == photos.shape
+    assert once.dtype == tf.uint8
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
+
+
+def test_no_crop_reaches_beyond_the_photo():
+    flat = augment(tf.constant(photos_of([128] * 50)), tf.constant([0, 0])).numpy()
+    assert np.ptp(flat.astype(int), axis=(1, 2)).max() <= 1  # a black edge would stand out
+
+
+def test_light_changes_within_bounds_and_never_wraps_around():
+    bright = augment(tf.constant(photos_of([255] * 50)), tf.constant([0, 0])).numpy()
+    dark = augment(tf.constant(photos_of([0] * 50)), tf.constant([0, 0])).numpy()
+    assert bright.min() > 190
+    assert dark.max() < 40
+    grey = augment(tf.constant(photos_of([128] * 50)), tf.constant([0, 0])).numpy()
+    assert grey.mean(axis=(1, 2, 3)).std() > 10
+
+
+def test_about_half_of_the_photos_are_mirrored():
+    halves = photos_of([0] * 200)
+    halves[:, :, SIZE // 2 :] = 255
+    turned = augment(tf.constant(halves), tf.constant([3, 4])).numpy().astype(int)
+    mirrored = turned[:, :, 0].mean(axis=(1, 2)) > turned[:, :, -1].mean(axis=(1, 2))
+    assert 70 < mirrored.sum() < 130
+
+
+def test_ordered_batches_are_the_photos_as_they_are(manifest):
+    photos = noise(COUNT)
+    batches = ordered_batches(as_pixels(photos), manifest, batch_size=BATCH)
+    assert len(batches) == STEPS
+    for _ in range(2):
+        given = list(batches)
+        np.testing.assert_array_equal(np.concatenate([batch[0] for batch in given]), photos)
+        np.testing.assert_array_equal(np.concatenate([batch[1] for batch in given]), allowed_kinds(manifest))
+        np.testing.assert_array_equal(np.concatenate([batch[2] for batch in given]), manifest["weight"])

@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mlflow.pyfunc import PyFuncModel
+
+from include.model.network import build_network
+from include.model.packaging import COLUMNS, save_package, tree_sha256
+from include.records import Figures
+from tests.pictures import drawing, plain
+
+DOCUMENT = b"%PDF-1.7 a document"
+BROKEN_OFF = plain(size=(400, 300))[:900]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    """An untrained network, but one that gives every photo the probability 0.64."""
+    folder = tmp_path_factory.mktemp("package")
+    network = build_network(image_size=32, filters=(4, 4, 4, 4))
+    kinds = network.get_layer("kinds")
+    kinds.set_weights([np.zeros(kinds.kernel.shape), np.log([0.64, 0.16, 0.16, 0.04])])
+    network.save(folder / "network.keras")
+    return save_package(folder, folder / "network.keras", Figures(threshold=0.6, band=0.1))
+
+
+@pytest.fixture(scope="module")
+def loaded(package) -> PyFuncModel:
+    return mlflow.pyfunc.load_model(str(package))
+
+
+@pytest.fixture
+def model(loaded, monkeypatch) -> PyFuncModel:
+    """Its figures may be changed by a test."""
+    own = loaded.unwrap_python_model()
+    monkeypatch.setattr(own, "figures", own.figures)
+    return loaded
+
+
+def ask(model: PyFuncModel, *photos: bytes) -> list[dict]:
+    return model.predict(pd.DataFrame({"image": photos})).to_dict("records")
+
+
+def test_a_package_is_data_without_pickles_or_code(package):
+    names = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert {"MLmodel", "entry.py", "artifacts/network.keras", "artifacts/figures.json"} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".h5", ".joblib"))]
+    assert [name for name in names if name.endswith(".py")] == ["entry.py"]
+    flavor = yaml.safe_load((package / "MLmodel").read_text())["flavors"]["python_function"]
+    assert not flavor.get("code")
+    assert not flavor.get("code_paths")
+    assert "python_model" not in flavor
+
+
+def test_one_bad_photo_does_not_fail_its_batch(model):
+    answers = ask(model, DOCUMENT, drawing("cats", 0), BROKEN_OFF, plain("blue"), b"")
+    assert [list(answer) for answer in answers] == [COLUMNS] * 5
+    assert [answer["probability"] for answer in answers] == [None, pytest.approx(0.64), None, pytest.approx(0.64), None]
+    reasons = [answer["error"] and answer["error"].split(":")[0] for answer in answers]
+    assert reasons == ["not_an_image", None, "damaged", None, "empty"]
+    for answer in answers:
+        assert answer["threshold"] == 0.6
+        assert answer["model_version"] == "unregistered"
+        has_verdict = answer["error"] is None
+        assert (answer["is_cat"] is not None) == (answer["unsure"] is not None) == has_verdict
+
+
+def test_errors_tell_people_what_is_wrong(model):
+    (document,) = ask(model, DOCUMENT)
+    assert document["error"] == "not_an_image: this is not a picture in JPEG, PNG, WEBP"
+
+
+def test_a_batch_without_any_good_photo_is_answered(model):
+    assert [answer["is_cat"] for answer in ask(model, DOCUMENT, BROKEN_OFF)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("figures", "is_cat", "unsure"),
+    [
+        (Figures(threshold=0.5, band=0.1), True, False),
+        (Figures(threshold=0.5, band=0.2), True, True),
+        (Figures(threshold=0.7, band=0.1), False, True),
+        (Figures(threshold=0.7, band=0.05), False, False),
+        (Figures(threshold=0.7, band=0), False, False),
+        (Figures(threshold=0.5, band=0.1, temperature=2), False, True),  # 4 / 9, see test_evaluation
+    ],
+)
+def test_the_verdict_follows_threshold_band_and_temperature(model, figures, is_cat, unsure):
+    model.unwrap_python_model().figures = figures
+    (answer,) = ask(model, plain())
+    assert answer["probability"] == pytest.approx(0.64 if figures.temperature == 1 else 4 / 9)
+    assert (answer["is_cat"], answer["unsure"], answer["threshold"]) == (is_cat, unsure, figures.threshold)
+
+
+def test_answers_are_told_by_the_pixels_alone(tmp_path):
+    """An untrained network, as it comes: the same photo as PNG and as lossless WebP, alone and in company."""
+    network = build_network(image_size=32, filters=(4, 4, 4, 4))
+    network.save(tmp_path / "network.keras")
+    model = mlflow.pyfunc.load_model(
+        str(save_package(tmp_path, tmp_path / "network.keras", Figures(threshold=0.5, band=0.1)))
+    )
+    png, webp = plain("red", kind="PNG"), plain("red", kind="WEBP", lossless=True)
+    first, second, other = (answer["probability"] for answer in ask(model, png, webp, drawing("dogs", 1)))
+    assert first == second != other
+    assert ask(model, webp)[0]["probability"] == pytest.approx(first, abs=1e-6)
+    assert 0 < first < 1
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    folder = tmp_path / "tree"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "one").write_bytes(b"first")
+    (folder / "inner/two").write_bytes(b"second")
+    return folder
+
+
+def flip_a_byte(tree: Path) -> None:
+    (tree / "inner/two").write_bytes(b"sfcond")
+
+
+def rename(tree: Path) -> None:
+    (tree / "one").rename(tree / "One")
+
+
+def move(tree: Path) -> None:
+    (tree / "inner/two").rename(tree / "two")
+
+
+def add(tree: Path) -> None:
+    (tree / "three").touch()
+
+
+def swap(tree: Path) -> None:
+    (tree / "one").write_bytes(b"second")
+    (tree / "inner/two").write_bytes(b"first")
+
+
+@pytest.mark.parametrize("change", [flip_a_byte, rename, move, add, swap])
+def test_any_change_of_a_file_changes_the_sum(tree, change):
+    before = tree_sha256(tree)
+    assert tree_sha256(tree) == before
+    change(tree)
+    assert tree_sha256(tree) != before
+
+
+def test_the_sum_is_the_same_wherever_the_files_lie(tree, tmp_path):
+    before = tree_sha256(tree)
+    assert tree_sha256(tree.rename(tmp_path / "elsewhere")) == before
+
+
+def test_what_mlflow_adds_to_a_download_does_not_count(tree):
+    before = tree_sha256(tree)
+    (tree / "registered_model_meta").write_text("model_name: are-you-a-cat")
+    assert tree_sha256(tree) == before

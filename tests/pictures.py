@@ -1,0 +1,59 @@
+"""Small pictures with known answers, drawn for tests."""
+
+import io
+import random
+
+from PIL import Image
+
+from include.data.drawn import draw_photo
+from include.data.sources import claim_lake
+from include.data.split import bucket, side_of
+from include.data.uploads import save_feedback, save_upload
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.records import SOURCES, UploadRecord
+from include.settings import Settings
+
+
+def encode(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def plain(colour="red", size=(64, 48), kind: str = "JPEG", **options) -> bytes:
+    return encode(Image.new("RGB", size, colour), kind, **options)
+
+
+def drawing(source: str, number: int) -> bytes:
+    return draw_photo(source, random.Random(f"test/{source}/{number}"))
+
+
+def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
+    """A drawing that falls on the given side."""
+    import hashlib
+
+    for number in range(start, start + 1000):
+        body = drawing(source, number)
+        if side_of(bucket(hashlib.sha256(body).hexdigest())) == side:
+            return body
+    raise AssertionError(f"no drawing of {source} falls on {side}")
+
+
+def fill_base(store: ObjectStore, *, per_source: int = 40) -> None:
+    """A lake with a few drawings of each source."""
+    import hashlib
+
+    claim_lake(store, Settings())
+    for source in SOURCES:
+        for number in range(per_source):
+            body = drawing(source, number)
+            store.write(layout.base(source, hashlib.sha256(body).hexdigest()), body)
+
+
+def give(store: ObjectStore, photo_id: str, photo: bytes, answer: str | None, *, session: str = "s1") -> None:
+    """An upload with its feedback, by the contract that the app follows."""
+    record = UploadRecord(photo_id, "2026-01-01T00:00:00+00:00", session, 1, "1", 0.5)
+    save_upload(store, photo, record)
+    if answer:
+        save_feedback(store, photo_id, answer)

@@ -1,0 +1,159 @@
+"""The launcher with small processes instead of Airflow: what it starts, it keeps alive and ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import psutil
+import pytest
+
+from include.errors import StackError
+from include.settings import ROOT
+from stack import launcher
+from stack.environment import local_settings, stack_environment
+from stack.launcher import Stack, check_ports, marked, read_procfile, running_stack
+from tests.conftest import free_port
+
+SLEEPER = f"{sys.executable} -c 'import time; time.sleep(600)'"
+# A child in a session of its own that ignores SIGTERM and hides its title: the worst that a task does.
+STUBBORN = f"""{sys.executable} -c '
+import os, signal, time
+from setproctitle import setproctitle
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    setproctitle("a title that is much longer than the arguments of this process ever were " * 5)
+time.sleep(600)'"""
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    for name in ("airflow_port", "airflow_log_port", "mlflow_port", "s3_port"):
+        monkeypatch.setenv(f"CAT_{name.upper()}", str(free_port()))
+    monkeypatch.setattr(launcher, "GRACE", 1.0)
+    found = local_settings()
+    (found.home / "logs").mkdir(parents=True)
+    return found
+
+
+def stack_of(settings, monkeypatch, **commands: str) -> Stack:
+    monkeypatch.setattr(launcher, "run_to_end", lambda *_: None)  # no database to migrate here
+    return Stack(settings, commands)
+
+
+def wait_for(condition, seconds: float = 20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen"
+        time.sleep(0.05)
+
+
+def test_the_procfile_starts_the_s3_server_only_where_the_lake_is_there(settings):
+    assert set(read_procfile(settings)) == {"mlflow", "airflow-api", "airflow-scheduler", "airflow-processor"}
+    with_s3 = read_procfile(local_settings(lake="s3"))
+    assert with_s3["s3"] == f"moto_server -H 127.0.0.1 -p {settings.s3_port}"
+
+
+def test_every_server_binds_to_loopback(settings):
+    commands = read_procfile(local_settings(lake="s3"))
+    assert all("127.0.0.1" in commands[name] for name in ("s3", "mlflow", "airflow-api"))
+    assert stack_environment(settings)["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_a_taken_port_is_told_with_its_setting(settings):
+    with closing(socket.socket()) as taken:
+        taken.bind((settings.host, settings.mlflow_port))
+        taken.listen()
+        with pytest.raises(StackError, match=f"{settings.mlflow_port}.*CAT_MLFLOW_PORT"):
+            check_ports(settings, read_procfile(settings))
+    check_ports(settings, read_procfile(settings))
+
+
+def test_all_that_was_started_ends(settings, monkeypatch):
+    stack = stack_of(settings, monkeypatch, plain=SLEEPER, stubborn=STUBBORN)
+    stack.start()
+    wait_for(lambda: len(marked(str(settings.home))) == 3)
+    stack.stop()
+    assert marked(str(settings.home)) == []
+
+
+def test_what_dies_is_started_again(settings, monkeypatch):
+    stack = stack_of(settings, monkeypatch, plain=SLEEPER)
+    stack.start()
+    first = stack.processes["plain"]
+    first.kill()
+    first.wait()
+    stack.check()
+    assert stack.processes["plain"].pid != first.pid
+    assert psutil.pid_exists(stack.processes["plain"].pid)
+    stack.stop()
+
+
+def test_what_keeps_dying_is_given_up_with_its_last_words(settings, monkeypatch):
+    stack = stack_of(settings, monkeypatch, broken=f"{sys.executable} -c 'raise SystemExit(\"no database\")'")
+    stack.start()
+
+    def keep_checking():
+        for _ in range(launcher.RESTARTS + 2):
+            stack.processes["broken"].wait()
+            stack.check()
+
+    with pytest.raises(StackError, match="no database"):
+        keep_checking()
+
+
+RUN_STACK = """
+import sys, time
+from stack import launcher
+from stack.environment import local_settings
+launcher.run_to_end = lambda *_: None
+launcher.read_procfile = lambda settings: {"plain": sys.argv[1]}
+launcher.GRACE = 1.0
+with launcher.running_stack(local_settings()) as stack:
+    stack.start()
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def launched(settings):
+    """A launcher in a process of its own that runs one stubborn process."""
+
+    def launch(**options):
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN_STACK, STUBBORN],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            **options,
+        )
+
+    yield launch
+    launcher.end_marked(str(settings.home))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_any_signal_to_end_leaves_no_process(settings, launched, number):
+    with launched(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as process:
+        process.stdout.readline()
+        wait_for(lambda: len(marked(str(settings.home))) == 2)
+        process.send_signal(number)
+        process.wait(timeout=60)
+    assert marked(str(settings.home)) == []
+
+
+def test_a_killed_launcher_is_cleaned_up_by_the_next(settings, launched, monkeypatch):
+    with launched() as process:
+        process.stdout.readline()
+        with pytest.raises(StackError, match="running already"), running_stack(settings):
+            pass
+        process.kill()
+    wait_for(lambda: len(marked(str(settings.home))) == 2)
+    monkeypatch.setattr(launcher, "check_ports", lambda *_: None)
+    with running_stack(settings):
+        assert marked(str(settings.home)) == []
