@@ -5,7 +5,9 @@ BIN := .venv/bin
 BASE_DATA ?=
 LAKE ?= folder
 ONCE ?=
-STACK := $(BIN)/python -m stack.demo $(if $(BASE_DATA),--base-data '$(BASE_DATA)') --lake $(LAKE)
+CHOICE := $(if $(BASE_DATA),--base-data '$(BASE_DATA)') --lake $(LAKE)
+UPLOAD_SEED ?= 1
+STACK := $(BIN)/python -m stack.demo $(CHOICE)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test test-slow check fix requirements screenshots clean
@@ -25,8 +27,8 @@ setup: .venv/ready  ## make .venv with the pinned packages (every other command 
 	  && $(BIN)/uv pip install -q -p .venv -r requirements.txt
 	@touch $@
 
-demo: .venv/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1]
-	@$(STACK) $(if $(ONCE),--once)
+demo: .venv/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1] [UPLOAD_SEED=1]
+	@$(STACK) --upload-seed $(UPLOAD_SEED) $(if $(ONCE),--once)
 
 up: .venv/ready  ## start the local stack and run nothing [BASE_DATA=...] [LAKE=s3]
 	@$(STACK) --only-serve
@@ -47,7 +49,7 @@ requirements: .venv/ready  ## compile requirements.in into requirements.txt, for
 	@$(BIN)/uv pip compile -q --universal --no-header --python-version 3.11 requirements.in -o requirements.txt
 
 screenshots: .venv/ready  ## take the pictures of the README from a running stack (needs Chromium)
-	@$(BIN)/python -m stack.screenshots
+	@$(BIN)/python -m stack.screenshots $(CHOICE)
 
 clean:  ## remove local state: lakes, databases, caches, logs
 	@rm -rf .local .pytest_cache .mypy_cache .ruff_cache

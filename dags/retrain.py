@@ -5,17 +5,18 @@
 locally). Run `ingest_base_datasets` once before. One run at a time.
 
 **Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, and a report with the fate of every upload),
-an MLflow run with curves, pictures and figures, a registered version of `are-you-a-cat`, and `runs/<run>/report.json`.
+an MLflow run with curves, pictures and figures, a registered version of `are-you-a-cat`, the gate's `decision.json` and
+`report.json` under `runs/<run>/`; and, when the gate passed, the alias `champion` on the new version, live.
 When nothing is new since the last finished run, all after `anything_new` is skipped; the param `force` trains anyway.
 
 **If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. A broken photo never
-fails a run; it goes to `quarantine/` with a reason. Every task can be cleared and run again: no photo is decoded
-twice, and no run registers two models.
+fails a run; it goes to `quarantine/` with a reason. A failed `redeploy` has put the alias back. Every task can be
+cleared and run again: no photo is decoded twice, no run registers two models, and the gate decides once.
 """
 
-from airflow.sdk import dag, task, task_group
+from airflow.sdk import Label, dag, task, task_group
 
-from cat_plugin.defaults import DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_TIMEOUT
+from cat_plugin.defaults import CHAMPION, CHAMPION_POOL, DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_ARGS
 from cat_plugin.failing import fails_for_good
 from include.lake.opening import open_lake
 
@@ -51,7 +52,7 @@ def retrain():
         from include.data.snapshot import anything_new
         from include.records import RetrainParams
 
-        return anything_new(open_lake(), run_id, RetrainParams.of(params))
+        return anything_new(open_lake(), run_id, RetrainParams.of(params), SETTINGS.recipe)
 
     @task
     @fails_for_good
@@ -88,7 +89,7 @@ def retrain():
 
         return publish(open_lake(), run_id, images_per_source=params["images_per_source"])
 
-    @task(execution_timeout=TRAINING_TIMEOUT)
+    @task(**TRAINING_ARGS)
     @fails_for_good
     def train(dataset: str, *, run_id: str, params: dict) -> str:
         from include.model.training import train
@@ -101,6 +102,29 @@ def retrain():
         from include.release.candidate import evaluate
 
         return evaluate(open_lake(), run_id, dataset, mlflow_run)
+
+    @task.branch
+    @fails_for_good
+    def gate(*, run_id: str, params: dict) -> str:
+        from include.records import RetrainParams
+        from include.release.contest import hold_contest
+
+        decision = hold_contest(open_lake(), run_id, RetrainParams.of(params))
+        return "release.redeploy" if decision.better else "release.keep_champion"
+
+    @task(pool=CHAMPION_POOL, outlets=[CHAMPION])
+    @fails_for_good
+    def redeploy(*, run_id: str) -> dict:
+        from include.release.redeploy import redeploy
+
+        return redeploy(open_lake(), run_id)
+
+    @task
+    @fails_for_good
+    def keep_champion(*, run_id: str) -> list[str]:
+        from include.release.contest import refusals
+
+        return refusals(open_lake(), run_id)
 
     @task(trigger_rule="none_failed_min_one_success")
     @fails_for_good
@@ -127,7 +151,10 @@ def retrain():
 
     @task_group
     def release(evaluation):
-        evaluation >> report()
+        choice, told = gate(), report()
+        evaluation >> choice
+        choice >> Label("better") >> redeploy() >> told
+        choice >> Label("not better") >> keep_champion() >> told
 
     dataset = check(collect())
     release(learn(dataset))

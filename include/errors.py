@@ -12,6 +12,8 @@ CatError                    trying again without a change will not help
 │   └── InvalidKey          a key that no store could hold
 ├── DatasetError            a dataset version is missing, empty, or does not rebuild to its digest
 ├── ModelError              a model version is missing, damaged, or of an unknown contract
+├── ServerError             the model server does not answer, or answers that it cannot
+│   └── NoModelYet          it is up and waits for the first champion
 └── StackError              the local stack cannot start or has stopped
 """
 
@@ -65,6 +67,14 @@ class DatasetError(CatError):
 
 
 class ModelError(CatError):
+    pass
+
+
+class ServerError(CatError):
+    pass
+
+
+class NoModelYet(ServerError):
     pass
 
 

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from include.errors import BadRecord
 
 Source = Literal["cats", "dogs", "selfies", "misc"]
 Label = Literal["cat", "not_cat"]
 Side = Literal["train", "val", "test"]
 Answer = Literal["cat", "not_cat", "neither"]
-Verdict = Literal["keep", "relabel", "drop"]
+ReviewVerdict = Literal["keep", "relabel", "drop"]
 
 SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
 UPLOADS = "uploads"  # the source of photos that users gave
@@ -87,7 +90,7 @@ class Review(JsonRecord):
     label: str | None = None
 
     def __post_init__(self) -> None:
-        _check("verdict", self.verdict, get_args(Verdict))
+        _check("verdict", self.verdict, get_args(ReviewVerdict))
         if self.verdict == "relabel":
             _check("label", str(self.label), LABELS)
 
@@ -130,3 +133,52 @@ class Figures:
     threshold: float
     band: float
     temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one model version said of the test photos: P(cat), float64, shape (photos,), NaN where it said nothing.
+
+    ``problem`` tells why a version cannot be scored at all; its probabilities are then empty.
+    """
+
+    version: str
+    probability: NDArray[np.float64]
+    threshold: float
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the gate, with the figures that it was judged by."""
+
+    name: str
+    passed: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided: whether ``challenger`` replaces ``predecessor`` (none: there was no champion)."""
+
+    better: bool
+    challenger: str
+    predecessor: str | None
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        rules = tuple(Rule(**rule) for rule in given["rules"])
+        return cls(given["better"], given["challenger"], given["predecessor"], rules)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The live server's answer about one photo; without a probability there is an ``error`` instead."""
+
+    probability: float | None
+    is_cat: bool | None
+    unsure: bool | None
+    threshold: float
+    model_version: str
+    error: str | None

@@ -14,20 +14,27 @@ SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pi
 class Settings(BaseSettings):
     """Read from ``CAT_*`` variables, else from ``.env`` in the project's folder, else these defaults."""
 
-    model_config = SettingsConfigDict(env_prefix="CAT_", env_file=ROOT / ".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CAT_", env_file=ROOT / ".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     base_data: str = SAMPLE
     state_dir: Path = ROOT / ".local"
     lake_url: str = ""
     s3_endpoint_url: str | None = None
-    seed: int = 2025
+    seed: int = Field(default=2025, ge=0, lt=2**31)
 
     host: str = "127.0.0.1"
     airflow_port: int = 8080
-    airflow_log_port: int = 8793
     mlflow_port: int = 5000
     s3_port: int = 9000
     mlflow_url: str = ""
+    server_port: int = 5001
+    server_url: str = ""
+    app_port: int = 8501
+    max_request_bytes: int = 32_000_000
+    max_batch: int = Field(default=64, ge=1)
+    live_within_seconds: float = Field(default=180, gt=0)
 
     retrain_schedule: str | None = None
     ingest_schedule: str | None = None
@@ -70,3 +77,14 @@ class Settings(BaseSettings):
     @property
     def tracking_url(self) -> str:
         return self.mlflow_url or f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def live_url(self) -> str:
+        """The model server."""
+        return self.server_url or f"http://{self.host}:{self.server_port}"
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """The settings, besides a run's params, that make another model of the same photos."""
+        names = ("image_size", "batch_size", "learning_rate", "unsure_band", "seed")
+        return {name: getattr(self, name) for name in names}

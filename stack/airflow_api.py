@@ -36,6 +36,10 @@ class AirflowApi:
     def has_dag(self, dag: str) -> bool:
         return self._send("GET", f"/dags/{dag}", allow_missing=True) is not None
 
+    def ensure_pool(self, name: str, *, slots: int) -> None:
+        if self._send("GET", f"/pools/{name}", allow_missing=True) is None:
+            self._send("POST", "/pools", json={"name": name, "slots": slots})
+
     def unpause(self, dag: str) -> None:
         self._send("PATCH", f"/dags/{dag}", json={"is_paused": False})
 
@@ -44,7 +48,8 @@ class AirflowApi:
         return str(self._send("POST", f"/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf})["dag_run_id"])
 
     def runs(self, dag: str) -> list[dict[str, Any]]:
-        return list(self._send("GET", f"/dags/{dag}/dagRuns")["dag_runs"])
+        """The last runs, the newest first."""
+        return list(self._send("GET", f"/dags/{dag}/dagRuns", params={"order_by": "-run_after"})["dag_runs"])
 
     def run_state(self, dag: str, run: str) -> str:
         return str(self._send("GET", f"/dags/{dag}/dagRuns/{run}")["state"])

@@ -1,11 +1,12 @@
 """`make demo` and `make up`: the local stack, and one whole turn of the loop in it.
 
-Ends with 0 when a model was made or nothing was new, with 1 when a task failed or the stack could not run, with 130
-on Ctrl-C.
+Ends with 0 when a model went live or nothing was new, with 1 when a task failed, the gate refused or the stack could
+not run, with 130 on Ctrl-C.
 """
 
 import argparse
 import logging
+import os
 import sys
 import time
 from contextlib import suppress
@@ -16,16 +17,19 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from include.data.sources import read_source
-from include.errors import CatError
+from include.errors import CatError, ServerError
 from include.lake.opening import open_lake
 from include.records import SOURCES
-from include.settings import Settings
+from include.serving.client import live
+from include.settings import SAMPLE, Settings
 from stack.airflow_api import ENDED, USER, AirflowApi
-from stack.environment import local_settings
+from stack.environment import has_own_s3, local_settings, own_s3_credentials
 from stack.launcher import Stack, running_stack, wait_until
 from stack.summary import save_summary, show_summary, summarize_failure, summarize_run
+from stack.visitors import visit
 
-INGEST, RETRAIN = "ingest_base_datasets", "retrain"
+INGEST, RETRAIN, PREDICT = "ingest_base_datasets", "retrain", "predict_batch"
+POOL = "champion"  # one slot for all that moves the alias
 console = Console()
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,8 @@ def main() -> int:
     logging.getLogger("httpx").setLevel("WARNING")
     try:
         settings = local_settings(base_data=options.base_data, lake=options.lake)
+        os.environ.update(own_s3_credentials(settings))  # this process reads the lake, too
+        _tell_what_is_not_real(settings)
         _check_base_data(settings)
         with running_stack(settings) as stack:
             return _serve(stack, options)
@@ -51,9 +57,17 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base-data", help="'sample' (pictures drawn by our code) or a folder; else CAT_BASE_DATA")
     parser.add_argument("--lake", choices=("folder", "s3"), default="folder", help="s3: moto's server, in memory")
+    parser.add_argument("--upload-seed", type=int, default=1, help="other photos of the visitors")
     parser.add_argument("--once", action="store_true", help="stop everything after the run")
     parser.add_argument("--only-serve", action="store_true", help="start the stack, run nothing")
     return parser.parse_args()
+
+
+def _tell_what_is_not_real(settings: Settings) -> None:
+    if settings.base_data == SAMPLE:
+        console.print("The base photos are drawn by our own code: figures on them say nothing about real cats.")
+    if has_own_s3(settings):
+        console.print("The lake is moto's S3 server, in memory: it ends with the stack.")
 
 
 def _check_base_data(settings: Settings) -> None:
@@ -68,7 +82,7 @@ def _serve(stack: Stack, options: argparse.Namespace) -> int:
     start_all(stack, api)
     code = 0
     if not options.only_serve:
-        code = _demonstrate(stack, api)
+        code = _demonstrate(stack, api, upload_seed=options.upload_seed)
     _tell_places(settings, api)
     if not options.once:
         console.print("Serving until Ctrl-C.")
@@ -79,15 +93,18 @@ def _serve(stack: Stack, options: argparse.Namespace) -> int:
 
 
 def start_all(stack: Stack, api: AirflowApi) -> None:
-    """Every server answers and both DAGs are parsed; the bucket of a local S3 server is made on the way."""
+    """Every server answers and every DAG is parsed; the bucket of a local S3 server is made on the way."""
     settings = stack.settings
     with console.status(f"Starting the stack in {settings.home} ..."):
         stack.start()
         if "s3" in stack.commands:
             _make_bucket(stack)
         wait_until(lambda: _answers(f"{settings.tracking_url}/health"), stack, what="MLflow", seconds=180)
+        wait_until(lambda: _answers(f"{settings.live_url}/ping"), stack, what="the model server", seconds=180)
+        wait_until(lambda: _answers(f"{app_url(settings)}/_stcore/health"), stack, what="the app", seconds=180)
         wait_until(api.is_healthy, stack, what="Airflow", seconds=300)
-        wait_until(lambda: api.has_dag(INGEST) and api.has_dag(RETRAIN), stack, what="the DAGs", seconds=180)
+        api.ensure_pool(POOL, slots=1)
+        wait_until(lambda: all(map(api.has_dag, (INGEST, RETRAIN, PREDICT))), stack, what="the DAGs", seconds=180)
     console.print("The stack is up.")
 
 
@@ -108,27 +125,49 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _demonstrate(stack: Stack, api: AirflowApi) -> int:
-    """Base data in, one run of retrain, and what came of it."""
-    began = time.monotonic()
-    for dag in (INGEST, RETRAIN):
-        run, state = run_dag(stack, api, dag)
-        if state != "success":
-            summary = summarize_failure(api, dag, run)
-            break
-    else:
-        summary = summarize_run(api, open_lake(stack.settings), RETRAIN, run)
-    settings = stack.settings
+def _demonstrate(stack: Stack, api: AirflowApi, *, upload_seed: int) -> int:
+    """Base data and visitors' photos in, one run of retrain, and what came of it."""
+    began, settings = time.monotonic(), stack.settings
+    summary = _turn_the_loop(stack, api, upload_seed)
     summary |= {
         "seconds_in_all": round(time.monotonic() - began, 1),
+        "live": _live_version(settings),
         "base_data": settings.base_data,
         "lake": settings.lake,
         "airflow_url": api.url,
+        "airflow_user": USER,
+        "airflow_password": api.password,
         "mlflow_url": settings.tracking_url,
+        "server_url": settings.live_url,
+        "app_url": app_url(settings),
     }
     save_summary(settings.state_dir / "last_run.json", summary)
     show_summary(console, summary)
-    return 0 if summary["outcome"] in ("trained", "nothing new") else 1
+    return 0 if summary["outcome"] in ("redeployed", "nothing new") else 1
+
+
+def _turn_the_loop(stack: Stack, api: AirflowApi, upload_seed: int) -> dict[str, Any]:
+    lake = open_lake(stack.settings)
+    api.unpause(PREDICT)
+    for dag in (INGEST, RETRAIN):
+        if dag == RETRAIN:
+            given = visit(lake, stack.settings, seed=upload_seed)
+            console.print(f"Visitors gave {given} labelled photos through the app's code (UPLOAD_SEED={upload_seed}).")
+        run, state = run_dag(stack, api, dag)
+        if state != "success":
+            return summarize_failure(api, dag, run)
+    return summarize_run(api, lake, RETRAIN, run)
+
+
+def _live_version(settings: Settings) -> str | None:
+    try:
+        return str(live(settings.live_url)["model_version"])
+    except ServerError:
+        return None
+
+
+def app_url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.app_port}"
 
 
 def run_dag(stack: Stack, api: AirflowApi, dag: str, **params: Any) -> tuple[str, str]:
@@ -179,6 +218,8 @@ def _colour(state: str) -> str:
 def _tell_places(settings: Settings, api: AirflowApi) -> None:
     console.print(f"Airflow  {api.url}  user {USER}, password {api.password}")
     console.print(f"MLflow   {settings.tracking_url}")
+    console.print(f"App      {app_url(settings)}")
+    console.print(f"Server   {settings.live_url}/live")
     console.print(f"Lake     {settings.lake}")
 
 

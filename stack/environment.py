@@ -27,11 +27,24 @@ def stack_environment(settings: Settings) -> dict[str, str]:
         **_own(settings),
         **_airflow(settings),
         **_libraries(),
+        **own_s3_credentials(settings),
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         MARK: str(settings.home),
     }
+
+
+def has_own_s3(settings: Settings) -> bool:
+    """Whether the lake lies in the S3 server of the stack itself."""
+    return settings.s3_endpoint_url == f"http://{settings.host}:{settings.s3_port}"
+
+
+def own_s3_credentials(settings: Settings) -> dict[str, str]:
+    """moto takes any credentials but wants some; for a bucket elsewhere boto3 finds the user's own."""
+    if not has_own_s3(settings):
+        return {}
+    return {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def _own(settings: Settings) -> dict[str, str]:
@@ -52,7 +65,6 @@ def _airflow(settings: Settings) -> dict[str, str]:
         "API__HOST": settings.host,
         "API__PORT": settings.airflow_port,
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{settings.home}/airflow/airflow.db",
-        "LOGGING__WORKER_LOG_SERVER_PORT": settings.airflow_log_port,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
@@ -65,7 +77,7 @@ def _airflow(settings: Settings) -> dict[str, str]:
 
 
 def _libraries() -> dict[str, str]:
-    values = {
+    return {
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -74,6 +86,3 @@ def _libraries() -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "SPT_NOENV": "1",  # else setproctitle, which Airflow uses, writes over the mark that we look for
     }
-    # moto takes any credentials; a user's own, for a bucket of their own, are left alone
-    credentials = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
-    return values | {name: os.environ.get(name, value) for name, value in credentials.items()}

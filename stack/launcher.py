@@ -23,7 +23,7 @@ import psutil
 
 from include.errors import StackError
 from include.settings import ROOT, Settings
-from stack.environment import MARK, stack_environment
+from stack.environment import MARK, has_own_s3, stack_environment
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def read_procfile(settings: Settings, path: Path = ROOT / "Procfile") -> dict[st
     environment = stack_environment(settings)
     lines = re.findall(r"^([\w-]+):\s*(.+)$", path.read_text(), re.MULTILINE)
     commands = {name: string.Template(command).substitute(environment) for name, command in lines}
-    if settings.s3_endpoint_url != f"http://{settings.host}:{settings.s3_port}":
+    if not has_own_s3(settings):
         commands.pop("s3", None)
     return commands
 
@@ -117,7 +117,7 @@ def wait_until(ready: Callable[[], bool], stack: Stack, *, what: str, seconds: f
     while not ready():
         stack.check()
         if time.monotonic() > end:
-            raise StackError(f"{what} did not answer within {seconds:.0f} seconds; see {stack.log_file('')}")
+            raise StackError(f"{what} did not answer within {seconds:.0f} seconds; see {stack.settings.home / 'logs'}")
         time.sleep(0.5)
 
 

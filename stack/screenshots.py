@@ -55,9 +55,9 @@ def main() -> int:
 
 def take_pictures(api: AirflowApi, folder: Path) -> None:
     """Save the graph of the last run and the trigger form of ``retrain`` in ``folder``; raises StackError."""
-    run = last_run(api)
+    run, browser = last_run(api), find_browser()
     folder.mkdir(parents=True, exist_ok=True)
-    with open_page(find_browser()) as page:
+    with open_page(browser) as page:
         log_in(page, api)
         picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder / "retrain-graph.png")
         picture_form(page, f"{api.url}/dags/{DAG}", folder / "retrain-params.png")

@@ -17,11 +17,13 @@ LOG_LINES = 15
 
 
 def summarize_run(api: AirflowApi, store: ObjectStore, dag: str, run: str) -> dict[str, Any]:
-    """A run that ended well: its own report, or that of the last finished run when nothing was new."""
-    trained = store.exists(layout.run_json(run, "report"))
-    told = run if trained else read_json(store, layout.LATEST_RUN)["run"]
-    outcome = {"outcome": "trained" if trained else "nothing new", "run": run}
-    return read_json(store, layout.run_json(told, "report")) | outcome | {"steps": step_seconds(api, dag, run)}
+    """A run that ended well: its own report, or that of the last decided run when nothing was new."""
+    own = layout.run_json(run, "report")
+    key = own if store.exists(own) else layout.run_json(read_json(store, layout.LATEST_RUN)["run"], "report")
+    report = read_json(store, key) if store.exists(key) else {}  # that run may have failed after its decision
+    refused = "refused" if report and not report["decision"]["better"] else "redeployed"
+    outcome = {"outcome": refused if key == own else "nothing new", "run": run}
+    return report | outcome | {"steps": step_seconds(api, dag, run)}
 
 
 def summarize_failure(api: AirflowApi, dag: str, run: str) -> dict[str, Any]:
@@ -53,9 +55,11 @@ def show_summary(console: Console, summary: dict[str, Any]) -> None:
         return
     if summary["outcome"] == "nothing new":
         console.print("Nothing was new since the last run, so nothing was trained. What that run came to:")
-    console.print(_images(summary))
-    console.print(_figures(summary))
+    if "decision" in summary:
+        for table in (_images(summary), _figures(summary), _gate(summary)):
+            console.print(table)
     console.print(_steps(summary))
+    console.print(f"Live now: version {summary['live']}")
 
 
 def _images(summary: dict[str, Any]) -> Table:
@@ -70,6 +74,15 @@ def _figures(summary: dict[str, Any]) -> Table:
     table = Table("figure", "value", "95 % interval", title=title)
     for name, figure in summary["test"].items():
         table.add_row(name.replace("_", " "), f"{figure['value']:.3f}", f"{figure['low']:.3f} to {figure['high']:.3f}")
+    return table
+
+
+def _gate(summary: dict[str, Any]) -> Table:
+    decision = summary["decision"]
+    said = "better: redeployed" if decision["better"] else "refused: the champion stays"
+    table = Table("rule", "passed", "why", title=f"Gate: version {decision['challenger']} is {said}")
+    for rule in decision["rules"]:
+        table.add_row(rule["name"], "yes" if rule["passed"] else "[red]no[/]", rule["why"])
     return table
 
 

@@ -40,7 +40,7 @@ def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
     raise AssertionError(f"no drawing of {source} falls on {side}")
 
 
-def fill_base(store: ObjectStore, *, per_source: int = 40) -> None:
+def fill_base(store: ObjectStore, *, per_source: int = 80) -> None:
     """A lake with a few drawings of each source."""
     import hashlib
 

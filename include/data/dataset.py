@@ -14,7 +14,7 @@ from include.errors import DatasetError, ObjectNotFound
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
-from include.records import SIDES, SOURCES, UNKNOWN_KIND, UPLOADS, label_of
+from include.records import SOURCES, UNKNOWN_KIND, UPLOADS, label_of
 
 log = logging.getLogger(__name__)
 
@@ -147,11 +147,13 @@ def _as_photos(base: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_sides(manifest: pd.DataFrame) -> None:
-    for side in SIDES:
-        labels = manifest.loc[manifest["side"] == side, "label"]
+    half = manifest["sha256"].map(split.calibrates).map({True: " (calibration)", False: " (tuning)"})
+    parts = manifest["side"] + half.where(manifest["side"] == "val", "")
+    for part in ("train", "val (tuning)", "val (calibration)", "test"):
+        labels = manifest.loc[parts == part, "label"]
         if labels.nunique() < 2:
             raise DatasetError(
-                f"the {side} side has {len(labels)} photos and not both labels: "
+                f"{part} has {len(labels)} photos and not both labels: "
                 "raise images_per_source, or ingest more base photos"
             )
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from typing import Any
 
 import pandas as pd
 
@@ -39,10 +40,14 @@ def read_snapshot(store: ObjectStore, run: str) -> tuple[pd.DataFrame, pd.DataFr
     return base, uploads
 
 
-def anything_new(store: ObjectStore, run: str, params: RetrainParams) -> bool:
-    """False when this run would repeat the last finished one: same photos, labels, reviews, params and policy."""
-    digest = input_digest(*read_snapshot(store, run), params=params)
-    write_json(store, layout.run_json(run, "inputs"), {"input_digest": digest, "params": params.effective()})
+def anything_new(store: ObjectStore, run: str, params: RetrainParams, recipe: dict[str, Any]) -> bool:
+    """False when this run would repeat the last finished one: same photos, labels, reviews, params and policy.
+
+    ``recipe`` holds the settings that change what the same photos give.
+    """
+    effective = params.effective() | recipe
+    digest = input_digest(*read_snapshot(store, run), effective=effective)
+    write_json(store, layout.run_json(run, "inputs"), {"input_digest": digest, "effective": effective})
     last = read_json(store, layout.LATEST_RUN) if store.exists(layout.LATEST_RUN) else {}
     if last.get("input_digest") == digest and last.get("run") != layout.run_name(run) and not params.force:
         log.info("nothing is new since run %s; set the param `force` to train all the same", last["run"])
@@ -50,9 +55,9 @@ def anything_new(store: ObjectStore, run: str, params: RetrainParams) -> bool:
     return True
 
 
-def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, params: RetrainParams) -> str:
+def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, effective: dict[str, Any]) -> str:
     """sha256 over everything that a run's result depends on; tombstoned uploads are not in the tables."""
-    digest = hashlib.sha256(json.dumps([POLICY_VERSION, params.effective()], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([POLICY_VERSION, effective], sort_keys=True).encode())
     for table in (base[["key"]], uploads[["key", "label", "label_origin", "review"]]):
         digest.update(table.to_csv(index=False).encode())
     return digest.hexdigest()

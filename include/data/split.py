@@ -44,7 +44,7 @@ def sample(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.Dat
     base = free[free["source"] != UPLOADS]
     order = base.assign(turn=[_hash(str(seed), name) for name in base["sha256"]]).sort_values("turn")
     place = order.groupby(["source", "side"]).cumcount()
-    room = order["side"].map({side: round(share * images_per_source) for side, share in SHARES.items()})
+    room = order["side"].map({side: round(share * images_per_source) for side, share in SHARES.items()}).astype(int)
     crowded_out = order.index[place >= room]
     fate = photos["fate"].fillna(USED)
     fate.loc[crowded_out] = NOT_SAMPLED

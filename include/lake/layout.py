@@ -97,6 +97,10 @@ def shard(run: str, number: int) -> str:
     return f"runs/{run_name(run)}/shards/{number:05}.json"
 
 
+def predictions(day: str, run: str) -> str:
+    return f"predictions/dt={day}/{run_name(run)}.jsonl"
+
+
 def run_name(run: str) -> str:
     """An Airflow run id as one safe name."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", run)

@@ -101,7 +101,7 @@ def _figures(is_cat: Bools, probability: Floats, threshold: float, weight: NDArr
 def _average_precision(is_cat: Bools, probability: Floats, weight: NDArray[Any]) -> float:
     if not weight[is_cat].sum():
         return 0.0
-    return float(average_precision_score(is_cat, probability, sample_weight=weight))
+    return min(1.0, float(average_precision_score(is_cat, probability, sample_weight=weight)))  # it may round above
 
 
 def _interval(value: float, drawn: list[float]) -> Interval:

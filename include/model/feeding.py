@@ -36,9 +36,9 @@ def train_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int, se
         for epoch in count():
             order = np.random.default_rng((seed, epoch)).permutation(len(pixels))
             for step, rows in enumerate(_slices(order, batch_size)):
-                yield pixels.take(rows), allowed[rows], weights[rows], np.array([seed + epoch, step], np.int32)
+                yield pixels.take(rows), allowed[rows], weights[rows], np.array([seed, (epoch << 24) + step], np.int64)
 
-    signature = (*_signature(pixels), tf.TensorSpec((2,), tf.int32))
+    signature = (*_signature(pixels), tf.TensorSpec((2,), tf.int64))
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)
     return batches.map(
         lambda photos, kinds, weight, key: (augment(photos, key), kinds, weight), num_parallel_calls=2
@@ -76,10 +76,10 @@ def augment(photos: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 
 def _relight(photos: tf.Tensor, chance: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     shape = (tf.shape(photos)[0], 1, 1, 3)
-    tint = tf.random.stateless_uniform(shape, key + 1, 1 - LIGHT / 3, 1 + LIGHT / 3)
+    tint = tf.random.stateless_uniform(shape, tf.random.fold_in(key, 1), 1 - LIGHT / 3, 1 + LIGHT / 3)
     contrast = 1 + LIGHT * (2 * chance[:, None, None, None] - 1)
     mean = tf.reduce_mean(photos, axis=(1, 2, 3), keepdims=True)
-    shift = 255 * LIGHT * (tf.random.stateless_uniform((shape[0], 1, 1, 1), key + 2) - 0.5)
+    shift = 255 * LIGHT * (tf.random.stateless_uniform((shape[0], 1, 1, 1), tf.random.fold_in(key, 2)) - 0.5)
     return ((photos - mean) * contrast + mean) * tint + shift
 
 

@@ -64,7 +64,7 @@ class CatModel(PythonModel):
         errors: list[str | None] = []
         for body in images:
             try:
-                photos.append(decode_pixels(bytes(body), self.size))
+                photos.append(decode_pixels(body if isinstance(body, bytes) else b"", self.size))
                 errors.append(None)
             except NotAPhoto as error:
                 errors.append(f"{error.reason}: {error}")
@@ -82,7 +82,8 @@ class CatModel(PythonModel):
         verdict = {"probability": probability, "is_cat": probability >= threshold, "unsure": unsure}
         table = pd.DataFrame(verdict, dtype=object)
         table.loc[np.isnan(probability)] = None
-        return table.assign(threshold=threshold, model_version=self.model_version, error=errors)[COLUMNS]
+        told = pd.Series(errors, dtype=object)  # a column of text would turn None into NaN, which is no JSON
+        return table.assign(threshold=threshold, model_version=self.model_version, error=told)[COLUMNS]
 
 
 def save_package(folder: Path, network: Path, figures: Figures) -> Path:

@@ -83,16 +83,25 @@ def _load_shard(
 ) -> tuple[NDArray[np.uint8], list[int]]:
     rows_file, index_file = path.with_suffix(".rgb"), path.with_suffix(".json")
     with FileLock(path.with_suffix(".lock")):
-        index = json.loads(index_file.read_text()) if index_file.exists() else {}
+        index = _read_index(index_file, rows_file, size * size * 3)
         new = members[~members["sha256"].isin(list(index))].drop_duplicates("sha256")
         if len(new):
             with _after_last_row(rows_file, len(index) * size * size * 3) as rows:
                 for body in read_many(store, new["key"]):
                     rows.write(decode(body, size).tobytes())
+                rows.flush()
+                os.fsync(rows.fileno())  # an index must never outlive its rows
             index |= {name: len(index) + place for place, name in enumerate(new["sha256"])}
             _replace(index_file, json.dumps(index))
     shard = np.memmap(rows_file, np.uint8, mode="r", shape=(len(index), size, size, 3))
     return shard, [index[name] for name in members["sha256"]]
+
+
+def _read_index(index_file: Path, rows_file: Path, row_bytes: int) -> dict[str, int]:
+    """Where each photo stands in the rows; nothing where rows that it names are lost."""
+    index: dict[str, int] = json.loads(index_file.read_text()) if index_file.exists() else {}
+    complete = rows_file.exists() and rows_file.stat().st_size >= len(index) * row_bytes
+    return index if complete else {}
 
 
 def _after_last_row(path: Path, end: int):  # type: ignore[no-untyped-def]  # a binary file

@@ -35,7 +35,7 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
     pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
     with attempt(run, digest) as active:
         mlflow.tensorflow.autolog(log_models=False, checkpoint=False, log_datasets=False)
-        mlflow.log_params({"seed": settings.seed, "image_size": settings.image_size, "photos": len(manifest)})
+        mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
         network = fit(pixels, manifest, epochs=epochs, settings=settings)
         _log_network(network)
     return str(active.info.run_id)

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from include.records import Figures
 log = logging.getLogger(__name__)
 
 MODEL = "are-you-a-cat"
+ALIAS = "champion"
 SUM_TAG = "sha256"
+REPLACES_TAG = "replaces"  # on a version that became champion: what it replaced; empty for the first
 CONTRACT_TAG = "contract"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what MLflow calls a version or alias that is not
 ARTIFACT = "model"  # where a version's files lie in its MLflow run
 
 
@@ -37,8 +41,9 @@ def register(client: MlflowClient, network: Path, figures: Figures, *, run: str,
             RUN_TAG: layout.run_name(run),
             DATASET_TAG: dataset,
         }
-        client.log_artifacts(mlflow_run, str(package), ARTIFACT)
-    mlflow.register_model(f"runs:/{mlflow_run}/{ARTIFACT}", MODEL, tags=tags)  # tags and version in one step
+        place = f"{ARTIFACT}/{tags[SUM_TAG][:12]}"  # its own: a twin of this task must not write over what we summed
+        client.log_artifacts(mlflow_run, str(package), place)
+    mlflow.register_model(f"runs:/{mlflow_run}/{place}", MODEL, tags=tags)  # tags and version in one step
     return _keep_lowest(client, run, dataset)
 
 
@@ -68,10 +73,41 @@ def load(path: Path, version: str) -> PyFuncModel:
     return model
 
 
+def champion_version(client: MlflowClient) -> str | None:
+    """The version that the alias names, or none before the first."""
+    try:
+        return str(client.get_model_version_by_alias(MODEL, ALIAS).version)
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return None
+
+
+def predecessor_of(client: MlflowClient, version: str) -> str | None:
+    """What a version replaced when it became champion."""
+    return _version(client, version).tags.get(REPLACES_TAG) or None
+
+
+def promote(client: MlflowClient, version: str, *, replaces: str | None) -> None:
+    """Move the alias; what it leaves is written down first, so that a kill between the two loses nothing."""
+    client.set_model_version_tag(MODEL, version, REPLACES_TAG, replaces or "")
+    client.set_registered_model_alias(MODEL, ALIAS, version)
+
+
+def restore(client: MlflowClient, version: str | None) -> None:
+    """Put the alias back, or take it away where there was none."""
+    if version is None:
+        client.delete_registered_model_alias(MODEL, ALIAS)
+    else:
+        client.set_registered_model_alias(MODEL, ALIAS, version)
+
+
 def _version(client: MlflowClient, version: str) -> ModelVersion:
     try:
         return client.get_model_version(MODEL, version)
     except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise  # the server, not the version: to be tried again
         raise ModelError(f"there is no version {version!r} of {MODEL}: {error.message}") from error
 
 
@@ -87,5 +123,6 @@ def _keep_lowest(client: MlflowClient, run: str, dataset: str) -> str:
     first, *others = _versions_of_run(client, run, dataset)
     for twin in others:
         log.warning("version %s is a twin of %s and goes", twin.version, first.version)
-        client.delete_model_version(MODEL, twin.version)
+        with suppress(MlflowException):  # the twin may be taking it away at the same moment
+            client.delete_model_version(MODEL, twin.version)
     return str(first.version)

@@ -1,16 +1,19 @@
 """What a run of ``retrain`` came to, as one JSON in the lake."""
 
+from dataclasses import asdict
 from typing import Any
 
 from include.data.dataset import read_report
-from include.data.snapshot import finish_run
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, write_json
+from include.model.tracking import connect
+from include.release.contest import read_decision
+from include.release.registry import champion_version
 
 
 def report(store: ObjectStore, run: str) -> dict[str, Any]:
-    """Task: gather dataset and evaluation of the run; from now on the same inputs have nothing to do."""
+    """Task: gather dataset, evaluation and decision of the run, and who is champion now."""
     evaluation = read_json(store, layout.run_json(run, "evaluation"))
     dataset = read_report(store, evaluation["dataset"])
     told = {
@@ -22,7 +25,8 @@ def report(store: ObjectStore, run: str) -> dict[str, Any]:
         "figures": evaluation["figures"],
         "test": evaluation["slices"]["base"],
         "sources": evaluation["sources"],
+        "decision": asdict(read_decision(store, run)),
+        "champion": champion_version(connect()),
     }
     write_json(store, layout.run_json(run, "report"), told)
-    finish_run(store, run)
-    return {"version": told["version"], "dataset": told["dataset"]}
+    return {name: told[name] for name in ("version", "dataset", "champion")}

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import Asset, Param
 from pendulum import datetime
 
 from include.records import RetrainParams
@@ -18,7 +18,12 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retry_delay": timedelta(seconds=10),
     "execution_timeout": timedelta(minutes=30),
 }
-TRAINING_TIMEOUT = timedelta(hours=6)
+# Training is long, so it meets more restarts of machines than other tasks; a try that finished is never repeated.
+TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5}
+# What moves the alias goes through one slot. The local stack makes the pool; elsewhere: airflow pools set champion 1 ""
+CHAMPION_POOL = "champion"
+# Only a doorbell: who hears it asks the registry what is true. https://github.com/apache/airflow/issues/56050
+CHAMPION = Asset("are-you-a-cat/champion")
 
 _DEFAULTS = RetrainParams(
     images_per_source=SETTINGS.images_per_source,

@@ -11,13 +11,13 @@ bag = DagBag(__import__("os").environ["AIRFLOW__CORE__DAGS_FOLDER"])
 def describe(dag):
     return {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "active": dag.max_active_runs, "catchup": dag.catchup,
-        "schedule": dag.schedule,
+        "schedule": "the champion moved" if isinstance(dag.schedule, list) else dag.schedule,
         "params": {name: [dag.params[name], dag.params.get_param(name).schema] for name in dag.params},
         "tasks": {task.task_id: {
             "retries": task.retries, "delay": task.retry_delay.total_seconds(),
             "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
             "rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
-            "upstream": sorted(task.upstream_task_ids)} for task in dag.tasks},
+            "upstream": sorted(task.upstream_task_ids), "pool": task.pool} for task in dag.tasks},
     }
 print("RESULT" + json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: describe(d) for d in bag.dags.values()}}))
 """
@@ -53,7 +53,7 @@ def bag(run_python):
 
 def test_every_dag_file_parses(bag):
     assert bag["errors"] == {}
-    assert set(bag["dags"]) == {"ingest_base_datasets", "retrain"}
+    assert set(bag["dags"]) == {"ingest_base_datasets", "retrain", "predict_batch"}
 
 
 def test_every_dag_says_what_starts_it_what_it_leaves_and_what_to_do(bag):
@@ -75,7 +75,9 @@ def test_every_dag_keeps_the_house_rules(bag):
 
 
 def test_no_dag_is_scheduled_unless_the_settings_say_so(bag, run_python):
-    assert {dag["schedule"] for dag in bag["dags"].values()} == {None}
+    scheduled = {name: dag["schedule"] for name, dag in bag["dags"].items()}
+    assert scheduled.pop("predict_batch") == "the champion moved"
+    assert set(scheduled.values()) == {None}
     chosen = result(run_python(DESCRIBE, CAT_RETRAIN_SCHEDULE="@weekly", CAT_INGEST_SCHEDULE="@monthly"))["dags"]
     assert chosen["retrain"]["schedule"] == "@weekly"
     assert chosen["ingest_base_datasets"]["schedule"] == "@monthly"
@@ -94,7 +96,10 @@ def test_retrain_is_the_picture_of_the_architecture(bag):
         "check.publish_dataset": ["check.split"],
         "train.train": ["check.publish_dataset"],
         "train.evaluate": ["check.publish_dataset", "train.train"],
-        "release.report": ["train.evaluate"],
+        "release.gate": ["train.evaluate"],
+        "release.redeploy": ["release.gate"],
+        "release.keep_champion": ["release.gate"],
+        "release.report": ["release.keep_champion", "release.redeploy"],
     }
     rules = {task: found["rule"] for task, found in bag["dags"]["retrain"]["tasks"].items()}
     assert rules["check.deduplicate"] == "none_failed"
@@ -135,3 +140,9 @@ def test_our_errors_end_a_task_at_once():
         fails()
     with pytest.raises(ConnectionError):
         breaks()
+
+
+def test_what_moves_the_alias_shares_one_slot(bag):
+    pools = {task: rules["pool"] for task, rules in bag["dags"]["retrain"]["tasks"].items()}
+    assert pools.pop("release.redeploy") == "champion"
+    assert set(pools.values()) == {"default_pool"}

@@ -45,7 +45,7 @@ def test_the_same_photos_give_the_same_digest(store):
     assert publish(store, "run 2") == first
     manifest = dataset.read_manifest(store, first)
     assert list(manifest.columns) == dataset.MANIFEST
-    assert len(manifest) == 160
+    assert len(manifest) == 320
     assert (manifest["side"] == manifest["sha256"].map(bucket).map(side_of)).all()
     assert set(manifest.groupby("source")["label"].first().items()) == {
         ("cats", "cat"),
@@ -175,10 +175,10 @@ def test_an_unknown_digest_is_named(lake):
         dataset.rebuild(lake, "abc")
 
 
-def is_new(store, run: str, params: RetrainParams = PARAMS) -> bool:
+def is_new(store, run: str, params: RetrainParams = PARAMS, recipe: dict | None = None) -> bool:
     snapshot.snapshot_base(store, run)
     snapshot.snapshot_uploads(store, run)
-    return snapshot.anything_new(store, run, params)
+    return snapshot.anything_new(store, run, params, recipe or {})
 
 
 def test_nothing_is_new_until_something_is(base_lake):
@@ -188,6 +188,7 @@ def test_nothing_is_new_until_something_is(base_lake):
     assert not is_new(base_lake, "r3")
     assert is_new(base_lake, "r2"), "a cleared run may run again"
     assert is_new(base_lake, "r4", RetrainParams(1000, 2, 0.5, 0.5)), "another param"
+    assert is_new(base_lake, "r4", recipe={"image_size": 128}), "another recipe"
     assert is_new(base_lake, "r5", RetrainParams(1000, 1, 0.5, 0.5, force=True))
     give(base_lake, "new", plain(), "cat")
     assert is_new(base_lake, "r6")

@@ -38,7 +38,7 @@ class Loop:
 
 def quick_settings(state_dir, lake: str) -> Settings:
     """Settings with free ports, in the environment of this process too: tests read lake and registry as tasks do."""
-    ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "AIRFLOW_LOG", "MLFLOW", "S3")}
+    ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3", "SERVER", "APP")}
     os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)})
     settings = local_settings(lake=lake)
     os.environ["CAT_MLFLOW_URL"] = settings.tracking_url

@@ -74,6 +74,7 @@ def test_sure_and_wrong_networks_still_have_a_finite_gradient(allowed, logits):
 
 @pytest.mark.parametrize("size", [96, 128])
 def test_takes_bytes_of_pixels_and_answers_with_a_logit_per_kind(size):
+    keras.utils.set_random_seed(0)
     network = build_network(image_size=size)
     photos = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
     assert network.input_shape == (None, size, size, 3)

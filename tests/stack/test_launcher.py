@@ -32,7 +32,7 @@ time.sleep(600)'"""
 
 @pytest.fixture
 def settings(monkeypatch):
-    for name in ("airflow_port", "airflow_log_port", "mlflow_port", "s3_port"):
+    for name in ("airflow_port", "mlflow_port", "s3_port", "server_port", "app_port"):
         monkeypatch.setenv(f"CAT_{name.upper()}", str(free_port()))
     monkeypatch.setattr(launcher, "GRACE", 1.0)
     found = local_settings()
@@ -53,14 +53,22 @@ def wait_for(condition, seconds: float = 20):
 
 
 def test_the_procfile_starts_the_s3_server_only_where_the_lake_is_there(settings):
-    assert set(read_procfile(settings)) == {"mlflow", "airflow-api", "airflow-scheduler", "airflow-processor"}
+    assert set(read_procfile(settings)) == {
+        "mlflow",
+        "model-server",
+        "app",
+        "airflow-api",
+        "airflow-scheduler",
+        "airflow-processor",
+    }
     with_s3 = read_procfile(local_settings(lake="s3"))
     assert with_s3["s3"] == f"moto_server -H 127.0.0.1 -p {settings.s3_port}"
 
 
 def test_every_server_binds_to_loopback(settings):
     commands = read_procfile(local_settings(lake="s3"))
-    assert all("127.0.0.1" in commands[name] for name in ("s3", "mlflow", "airflow-api"))
+    assert all("127.0.0.1" in commands[name] for name in ("s3", "mlflow", "app", "airflow-api"))
+    assert settings.host == "127.0.0.1", "what the model server binds to"
     assert stack_environment(settings)["AIRFLOW__API__HOST"] == "127.0.0.1"
 
 

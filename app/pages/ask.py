@@ -1,0 +1,64 @@
+"""A photo in, a verdict out, and the question whether it was right."""
+
+import logging
+import secrets
+
+import streamlit as st
+
+from app.services import ask_live, clean, get_lake, keep_answer, keep_photo
+from include.errors import NoModelYet, NotAPhoto, ServerError
+
+ANSWERS = {"cat": "I am a cat", "not_cat": "I am not a cat", "neither": "Neither, or I would rather not say"}
+log = logging.getLogger(__name__)
+visitor = st.session_state.setdefault("visitor", secrets.token_hex(16))
+
+st.title("Are you a cat?")
+way = st.radio("How do you show yourself?", ["Upload a photo", "Use the camera"], horizontal=True)
+if way == "Use the camera":
+    given = st.camera_input("A photo of you")
+else:
+    given = st.file_uploader("A photo of you", type=["jpg", "jpeg", "png", "webp"])
+if given is None:
+    st.info("Show me your face first.")
+    st.stop()
+
+try:
+    photo = clean(given.getvalue())
+except NotAPhoto as error:
+    st.warning(f"I cannot see a photo in this: {error}. Try a JPEG, PNG or WebP picture.")
+    st.stop()
+st.image(photo, width=320)
+
+try:
+    verdict = ask_live(photo)
+except NoModelYet:
+    st.info("I have not learned to see yet. Come back in a few minutes.")
+    st.stop()
+except ServerError as error:
+    log.warning("%s", error)
+    st.error("My brain does not answer right now. Your photo was not stored; try again in a minute.")
+    st.stop()
+if verdict.probability is None:
+    st.warning("I cannot make anything of this photo. Try another one.")
+    st.stop()
+
+if verdict.unsure:
+    st.subheader("I am not sure … " + ("a cat, perhaps?" if verdict.is_cat else "probably not a cat."))
+else:
+    st.subheader("You are a cat! 🐱" if verdict.is_cat else "You are not a cat.")
+st.progress(verdict.probability, text=f"Cat: {verdict.probability:.0%}")
+st.caption(f"Model version {verdict.model_version}; it says cat from {verdict.threshold:.0%} on.")
+
+consent = st.checkbox("Keep this photo, so that the next model can learn from it. Its EXIF and GPS data are removed.")
+photo_id = keep_photo(get_lake(), photo, visitor=visitor, verdict=verdict) if consent else None
+
+with st.form("feedback", border=False):
+    answer = st.radio("Am I right? You are …", list(ANSWERS), format_func=ANSWERS.get, index=None)
+    sent = st.form_submit_button("Tell me")
+if sent and answer is None:
+    st.warning("Choose an answer first.")
+elif sent and photo_id is None:
+    st.info("Thank you. Nothing was stored, because the box above is not ticked.")
+elif sent:
+    keep_answer(get_lake(), photo_id, answer)
+    st.success("Thank you! The next model will learn from you.")

@@ -1,0 +1,62 @@
+"""What the pages do; nothing here draws, and no `st` but its caches."""
+
+import io
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from include.data.decoding import decode
+from include.data.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
+from include.lake.base import ObjectStore
+from include.lake.opening import open_lake
+from include.records import UploadRecord, Verdict
+from include.serving.client import ask
+from include.settings import Settings
+
+CONSENT_VERSION = 1  # raise it when the words beside the box change
+LONGEST_SIDE = 1024  # pixels of a photo that is kept
+QUALITY = 90
+
+
+@st.cache_resource(ttl=3600)
+def get_lake() -> ObjectStore:
+    return open_lake()
+
+
+def clean(photo: bytes) -> bytes:
+    """The picture and nothing else: upright JPEG, at most 1,024 px, without EXIF or GPS. Raises NotAPhoto."""
+    image = decode(photo, draft=LONGEST_SIDE)
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    image.info.clear()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+def ask_live(photo: bytes) -> Verdict:
+    """The live server's verdict on one photo. Raises ServerError, or NoModelYet before the first model."""
+    return ask(Settings().live_url, [photo])[0]
+
+
+def keep_photo(lake: ObjectStore, photo: bytes, *, visitor: str, verdict: Verdict | None) -> str:
+    """Store a cleaned photo that its user agreed to give; the same photo of one visitor is stored once.
+
+    ``visitor`` is a random name of one browser session; only its keyed hash is stored. Returns the photo's id.
+    """
+    session = fingerprint(lake_secret(lake), visitor)
+    photo_id = photo_id_of(lake, session, photo)
+    record = UploadRecord(
+        photo_id=photo_id,
+        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        session=session,
+        consent_version=CONSENT_VERSION,
+        model_version=verdict.model_version if verdict else "",
+        probability=verdict.probability if verdict else None,
+    )
+    save_upload(lake, photo, record)
+    return photo_id
+
+
+def keep_answer(lake: ObjectStore, photo_id: str, answer: str) -> None:
+    """cat, not_cat or neither; a later answer replaces it."""
+    save_feedback(lake, photo_id, answer)

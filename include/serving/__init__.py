@@ -1,0 +1,1 @@
+"""The live server and the way to ask it."""

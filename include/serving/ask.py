@@ -1,0 +1,91 @@
+"""Ask the live server about every photo of a folder.
+
+`python -m include.serving.ask FOLDER --out predictions.csv`. One row per file: file, probability, is_cat, unsure,
+model_version, error. A file that cannot be read has an error and stops nothing.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from include.data.decoding import MAX_BYTES
+from include.errors import BaseDataMissing, CatError
+from include.records import Verdict
+from include.serving.client import ask
+from include.settings import Settings
+
+COLUMNS = ["file", "probability", "is_cat", "unsure", "model_version", "error"]
+BATCH = 16
+BATCH_BYTES = 8_000_000
+Named = tuple[str, bytes]
+
+
+def ask_all(url: str, photos: Iterable[Named]) -> Iterator[dict[str, Any]]:
+    """A row per photo, in order; asks in batches that the server takes. Raises ServerError."""
+    for some in _batches(photos):
+        small = [body for _, body in some if len(body) <= MAX_BYTES]
+        verdicts = iter(ask(url, small) if small else [])
+        for name, body in some:
+            yield _row(name, next(verdicts) if len(body) <= MAX_BYTES else None)
+
+
+def read_folder(folder: Path) -> list[Path]:
+    """Every file below the folder but hidden ones, in order; raises BaseDataMissing."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise BaseDataMissing(f"no files in {folder}: name a folder with photos")
+    return files
+
+
+def ask_folder(url: str, folder: Path, out: Path) -> int:
+    """Write the answers as CSV, renamed into place when all are there; returns how many."""
+    files = read_folder(folder)
+    photos = ((str(path.relative_to(folder)), path.read_bytes()) for path in track(files, "Asking"))
+    draft = out.with_name(f"{out.name}.draft")
+    with draft.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(ask_all(url, photos))
+    draft.replace(out)
+    return len(files)
+
+
+def _batches(photos: Iterable[Named]) -> Iterator[list[Named]]:
+    """Up to BATCH photos and about BATCH_BYTES together; a large photo goes alone."""
+    batch: list[Named] = []
+    for photo in photos:
+        if batch and (len(batch) == BATCH or sum(len(body) for _, body in (*batch, photo)) > BATCH_BYTES):
+            yield batch
+            batch = []
+        batch.append(photo)
+    if batch:
+        yield batch
+
+
+def _row(name: str, verdict: Verdict | None) -> dict[str, Any]:
+    if verdict is None:
+        return dict.fromkeys(COLUMNS) | {"file": name, "error": f"too_many_bytes: at most {MAX_BYTES:,} are read"}
+    return {"file": name} | {column: getattr(verdict, column) for column in COLUMNS[1:]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"))
+    options = parser.parse_args()
+    try:
+        count = ask_folder(Settings().live_url, options.folder, options.out)
+    except CatError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stderr.write(f"{count} files answered in {options.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

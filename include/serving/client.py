@@ -1,0 +1,41 @@
+"""The way in for the app, the DAGs and the command line: photo bytes to verdicts."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import httpx
+
+from include.errors import NoModelYet, ServerError
+from include.records import Verdict
+
+TIMEOUT = 60.0  # seconds; an answer takes milliseconds, unless a new model is loaded beside it
+
+
+def ask(url: str, photos: Sequence[bytes]) -> list[Verdict]:
+    """One verdict per photo, in order. Raises NoModelYet before the first champion, else ServerError."""
+    rows = [[base64.b64encode(photo).decode()] for photo in photos]
+    body = {"dataframe_split": {"columns": ["image"], "data": rows}}
+    answer = _send("POST", f"{url}/invocations", json=body)
+    names = [field.name for field in fields(Verdict)]
+    return [Verdict(**{name: row.get(name) for name in names}) for row in answer["predictions"]]
+
+
+def live(url: str) -> dict[str, Any]:
+    """What the server serves: model_version, dataset, since. Raises NoModelYet or ServerError."""
+    return dict(_send("GET", f"{url}/live"))
+
+
+def _send(method: str, url: str, **options: Any) -> Any:
+    try:
+        response = httpx.request(method, url, timeout=TIMEOUT, **options)
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"the model server at {url} does not answer ({type(error).__name__}): is it running?"
+        ) from error
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        raise NoModelYet(f"the model server at {url} has no model yet: run the DAG retrain")
+    if not response.is_success:
+        raise ServerError(f"the model server at {url} answered {response.status_code}: {response.text[:200]}")
+    return response.json()

@@ -1,0 +1,140 @@
+"""The model that is served: follows the alias `champion`, verifies, loads and warms, then swaps."""
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.pyfunc import PyFuncModel
+from PIL import Image
+
+from include.errors import ModelError
+from include.model.packaging import tree_sha256
+from include.model.tracking import DATASET_TAG, connect
+from include.release.registry import MODEL, SUM_TAG, champion_version, fetch, load
+from include.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 2.0  # seconds
+REFUSED_FOR = 30.0  # seconds before a refused version is tried again: somebody may have mended it
+LAST_GOOD = "last_good.json"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A verified version on this machine's disk."""
+
+    version: str
+    dataset: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """The model that answers; requests hold the one that they began with."""
+
+    model: PyFuncModel
+    version: str
+    dataset: str
+    since: str
+
+
+class Follower:
+    """Holds what is served. One thread looks, loads and swaps; readers only take ``served``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.home / "server"
+        self.served: Served | None = None
+        self.refused: dict[str, str] = {}  # version -> why, for those that look
+        self.ended = threading.Event()
+        self._retry_at: dict[str, float] = {}
+        self._client = connect(settings)
+
+    def run(self, clock: Callable[[], float]) -> None:
+        """Look until ended; whatever goes wrong, the model that serves goes on serving."""
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)  # the next look is the retry
+        MLFLOW_HTTP_REQUEST_TIMEOUT.set(10)
+        while not self.ended.is_set():
+            try:
+                self.look(clock())
+            except Exception as error:  # MLflow is down, a disk is full ...: said once a look, and tried again
+                log.warning("cannot follow the champion now: %s", str(error).splitlines()[0])
+                self._fall_back()
+            self.ended.wait(LOOK_EVERY)
+
+    def look(self, now: float) -> None:
+        """Serve the champion, if that is not served already; refuse it, with the reason, if it cannot be trusted."""
+        version = champion_version(self._client)
+        if version is None or self.served and self.served.version == version:
+            return
+        if now < self._retry_at.get(version, now):
+            return
+        try:
+            self._serve(self._download(version))
+            self.refused.pop(version, None)
+        except ModelError as error:
+            log.error("version %s is refused: %s", version, error)
+            self.refused[version] = str(error)
+            self._retry_at[version] = now + REFUSED_FOR
+            self._fall_back()
+
+    def _download(self, version: str) -> Copy:
+        """Fetch and verify a version into a folder of its own; a copy that is good already is not fetched again."""
+        tags = self._client.get_model_version(MODEL, version).tags
+        wanted = Copy(version, tags.get(DATASET_TAG, ""), tags.get(SUM_TAG, ""))
+        if self._last_good() != wanted:
+            place = self._place(version)
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            fetch(self._client, version, place)
+        return wanted
+
+    def _serve(self, copy: Copy) -> None:
+        """Load, warm, swap; then remember the copy as the last good one and drop the others."""
+        model = load(self._place(copy.version), copy.version)
+        _warm(model)
+        self.served = Served(model, copy.version, copy.dataset, datetime.now(UTC).isoformat(timespec="seconds"))
+        log.info("version %s is served", copy.version)
+        self._remember(copy)
+
+    def _remember(self, copy: Copy) -> None:
+        draft = self.folder / f"{LAST_GOOD}.draft"
+        draft.write_text(json.dumps(asdict(copy)))
+        draft.replace(self.folder / LAST_GOOD)
+        for other in self.folder.iterdir():
+            if other.is_dir() and other.name != copy.version:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def _last_good(self) -> Copy | None:
+        path = self.folder / LAST_GOOD
+        if not path.exists():
+            return None
+        copy = Copy(**json.loads(path.read_text()))
+        return copy if tree_sha256(self._place(copy.version)) == copy.sha256 else None
+
+    def _place(self, version: str) -> Path:
+        return self.folder / version
+
+    def _fall_back(self) -> None:
+        """Nothing is served and the champion cannot be had: the last good copy is better than no answer."""
+        if self.served is None and (copy := self._last_good()):
+            log.warning("serving the last good copy, version %s", copy.version)
+            self._serve(copy)
+
+
+def _warm(model: PyFuncModel) -> None:
+    """The first answer builds the graph; raises ModelError when the model cannot answer a plain photo."""
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(buffer, "JPEG")
+    answer: dict[str, Any] = model.predict(pd.DataFrame({"image": [buffer.getvalue()]})).to_dict("records")[0]
+    if answer["error"] is not None or not 0 <= answer["probability"] <= 1:
+        raise ModelError(f"the model cannot answer a plain photo: {answer}")

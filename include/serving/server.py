@@ -1,0 +1,165 @@
+"""The model server: MLflow's scoring protocol around a model that is swapped in memory.
+
+`python -m include.serving.server`. /invocations, /ping and /version as MLflow has them; /live tells what is served,
+/metrics counts for Prometheus. There is no endpoint that changes the model: the alias in the registry is the truth.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import mlflow
+import pandas as pd
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import invocations
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+
+from include.serving.following import Follower, Served
+from include.settings import Settings
+
+log = logging.getLogger(__name__)
+
+NO_MODEL = "no model yet"
+DRAIN_SECONDS = 20
+
+
+class BatchTooLarge(Exception):
+    """Raised inside MLflow's protocol, told to the caller as 413."""
+
+
+class Limited:
+    """What MLflow's protocol sees of a model: the same, but for batches beyond the limit."""
+
+    def __init__(self, served: Served, max_batch: int) -> None:
+        self.metadata = served.model.metadata
+        self._served, self._max_batch = served, max_batch
+
+    def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        if len(data) > self._max_batch:
+            raise BatchTooLarge(f"{len(data)} photos at once; at most {self._max_batch}")
+        return self._served.model.predict(data, params=params)
+
+
+def build_app(follower: Follower, settings: Settings) -> FastAPI:
+    """The server around a follower; its thread runs as long as the app does."""
+    registry = CollectorRegistry()
+    requests = Counter("cat_requests", "Requests to /invocations", ["status", "version"], registry=registry)
+    seconds = Histogram("cat_request_seconds", "Time to answer /invocations", registry=registry)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        thread = threading.Thread(target=follower.run, args=(time.monotonic,), daemon=True)
+        thread.start()
+        yield
+        follower.ended.set()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/ping")
+    @app.get("/health")
+    async def ping() -> Response:
+        return PlainTextResponse("\n")
+
+    @app.get("/version")
+    async def version() -> Response:
+        return PlainTextResponse(mlflow.__version__)
+
+    @app.get("/live")
+    async def live() -> Response:
+        return _live(follower)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.post("/invocations")
+    async def answer(request: Request) -> Response:
+        began, served = time.monotonic(), follower.served
+        response = await _answer(request, served, settings)
+        requests.labels(response.status_code, served.version if served else "none").inc()
+        seconds.observe(time.monotonic() - began)
+        return response
+
+    return app
+
+
+def _live(follower: Follower) -> Response:
+    served = follower.served
+    if served is None:
+        return JSONResponse({"error": NO_MODEL, "refused": follower.refused}, 503)
+    return JSONResponse(
+        {
+            "model_version": served.version,
+            "dataset": served.dataset,
+            "since": served.since,
+            "refused": follower.refused,
+        }
+    )
+
+
+async def _answer(request: Request, served: Served | None, settings: Settings) -> Response:
+    if served is None:
+        return _error(503, NO_MODEL)
+    body = await _body(request, settings.max_request_bytes)
+    if body is None:
+        return _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
+    kind = request.headers.get("content-type", "application/json")
+    response = await asyncio.to_thread(_invoke, body, kind, Limited(served, settings.max_batch))
+    response.headers["X-Model-Version"] = served.version
+    return response
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """The body, or none as soon as it passes the limit, whatever its header says."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _invoke(body: bytes, kind: str, model: Limited) -> Response:
+    """MLflow's answer without what it tells of our inside: its errors carry a stack trace."""
+    try:
+        result = invocations(body.decode(), kind, model, model.metadata.get_input_schema())
+        return Response(result.response, result.status, media_type=result.mimetype)
+    except BatchTooLarge as error:
+        return _error(413, str(error))
+    except (MlflowException, UnicodeDecodeError, ValueError) as error:
+        log.info("a request could not be read: %s", type(error).__name__)
+        return _error(400, 'send JSON like {"dataframe_split": {"columns": ["image"], "data": [["<base64>"]]}}')
+    except Exception:
+        log.exception("a request failed")
+        return _error(500, "the model could not answer; the server's log tells why")
+
+
+def _error(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status)
+
+
+def main() -> None:
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings()
+    app = build_app(Follower(settings), settings)
+    log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.server_port,
+        log_level="warning",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

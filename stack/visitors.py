@@ -1,0 +1,64 @@
+"""A few visitors of the app: they give photos and say what they show, through the app's own code."""
+
+import hashlib
+import io
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from app import services
+from include.data.decoding import decode
+from include.data.drawn import draw_photo
+from include.data.split import bucket, side_of
+from include.errors import NoModelYet, NotAPhoto
+from include.lake.base import ObjectStore
+from include.records import SOURCES, label_of
+from include.settings import SAMPLE, Settings
+
+PHOTOS = 8
+
+
+def visit(lake: ObjectStore, settings: Settings, *, seed: int) -> int:
+    """Upload PHOTOS labelled photos as two visitors would; the same seed gives the same photos. Returns how many."""
+    for number, (source, photo) in enumerate(_photos(settings, seed)):
+        cleaned = services.clean(photo)
+        try:
+            verdict = services.ask_live(cleaned)
+        except NoModelYet:  # the first turn of the loop: there is nobody to ask yet
+            verdict = None
+        visitor = f"demo visitor {seed}/{number % 2}"
+        photo_id = services.keep_photo(lake, cleaned, visitor=visitor, verdict=verdict)
+        services.keep_answer(lake, photo_id, label_of(source))
+    return PHOTOS
+
+
+def _photos(settings: Settings, seed: int) -> Iterator[tuple[str, bytes]]:
+    """New drawings beside drawn base photos; beside real ones, other cuts of some that train anyway."""
+    for number in range(PHOTOS):
+        source = SOURCES[number % len(SOURCES)]
+        rng = random.Random(f"visitor/{seed}/{number}")
+        yield source, draw_photo(source, rng) if settings.base_data == SAMPLE else _recut(settings, source, rng)
+
+
+def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
+    """A base photo of the train side, mirrored and cut: near-copies of photos that judge must not train."""
+    files = sorted(path for path in (Path(settings.base_data) / source).rglob("*") if path.is_file())
+    while True:
+        body = rng.choice(files).read_bytes()
+        if side_of(bucket(hashlib.sha256(body).hexdigest())) != "train":
+            continue
+        try:
+            return _mirrored_cut(decode(body), rng)
+        except NotAPhoto:
+            continue
+
+
+def _mirrored_cut(image: Image.Image, rng: random.Random) -> bytes:
+    width, height = image.size
+    edge = rng.uniform(0.05, 0.15)
+    box = (int(width * edge), int(height * edge), int(width * (1 - edge)), int(height * (1 - edge)))
+    buffer = io.BytesIO()
+    ImageOps.mirror(image.crop(box)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
