@@ -8,7 +8,7 @@ import streamlit as st
 from app.services import ask_live, clean, get_lake, keep_answer, keep_photo
 from include.errors import NoModelYet, NotAPhoto, ServerError
 
-ANSWERS = {"cat": "I am a cat", "not_cat": "I am not a cat", "neither": "Neither, or I would rather not say"}
+ANSWERS = {"cat": "a cat", "not_cat": "not a cat", "neither": "neither, or I would rather not say"}
 log = logging.getLogger(__name__)
 visitor = st.session_state.setdefault("visitor", secrets.token_hex(16))
 
@@ -27,7 +27,8 @@ try:
 except NotAPhoto as error:
     st.warning(f"I cannot see a photo in this: {error}. Try a JPEG, PNG or WebP picture.")
     st.stop()
-st.image(photo, width=320)
+if way != "Use the camera":  # that one shows its picture by itself
+    st.image(photo, width=320)
 
 try:
     verdict = ask_live(photo)
@@ -36,7 +37,7 @@ except NoModelYet:
     st.stop()
 except ServerError as error:
     log.warning("%s", error)
-    st.error("My brain does not answer right now. Your photo was not stored; try again in a minute.")
+    st.error("My brain does not answer right now; try again in a minute. Nothing is stored meanwhile.")
     st.stop()
 if verdict.probability is None:
     st.warning("I cannot make anything of this photo. Try another one.")
@@ -49,10 +50,20 @@ else:
 st.progress(verdict.probability, text=f"Cat: {verdict.probability:.0%}")
 st.caption(f"Model version {verdict.model_version}; it says cat from {verdict.threshold:.0%} on.")
 
-consent = st.checkbox("Keep this photo, so that the next model can learn from it. Its EXIF and GPS data are removed.")
-photo_id = keep_photo(get_lake(), photo, visitor=visitor, verdict=verdict) if consent else None
+place = f"kept {given.file_id}"  # consent is for one photo, not for the next one
+photo_id = st.session_state.get(place)
+consent = st.checkbox(
+    "Keep this photo, so that the next model can learn from it. Its EXIF and GPS data are removed. "
+    "Once kept, it cannot be taken back on this page.",
+    value=photo_id is not None,
+    key=f"consent {given.file_id} {photo_id is None}",
+    disabled=photo_id is not None,
+)
+if consent and photo_id is None:
+    st.session_state[place] = keep_photo(get_lake(), photo, visitor=visitor, verdict=verdict)
+    st.rerun()  # the box is drawn again, ticked for good
 
-with st.form("feedback", border=False):
+with st.form(f"feedback {given.file_id}", border=False):
     answer = st.radio("Am I right? You are …", list(ANSWERS), format_func=ANSWERS.get, index=None)
     sent = st.form_submit_button("Tell me")
 if sent and answer is None:
@@ -61,4 +72,6 @@ elif sent and photo_id is None:
     st.info("Thank you. Nothing was stored, because the box above is not ticked.")
 elif sent:
     keep_answer(get_lake(), photo_id, answer)
-    st.success("Thank you! The next model will learn from you.")
+    st.success(
+        "Thank you! " + ("I will not learn from it." if answer == "neither" else "The next model can learn from it.")
+    )

@@ -22,14 +22,21 @@ def redeploy(store: ObjectStore, run: str) -> dict[str, str | None]:
     if not decision.better:
         raise ModelError(f"the gate refused version {decision.challenger}: it is not deployed")
     _move(decision)
-    if not live_version_becomes(settings, decision.challenger):
-        restore(connect(), decision.predecessor)
-        raise ModelError(
-            f"the model server did not serve version {decision.challenger} within {settings.live_within_seconds:.0f} "
-            f"seconds; `champion` is {decision.predecessor or 'nobody'} again. "
-            "Read the server's log, then clear this task"
-        )
+    follow_or_undo(settings, decision.challenger, replaced=decision.predecessor)
     return {"version": decision.challenger, "replaced": decision.predecessor}
+
+
+def follow_or_undo(settings: Settings, version: str, *, replaced: str | None) -> None:
+    """Wait for the live server; if it does not follow, put the alias back and raise ModelError."""
+    if live_version_becomes(settings, version):
+        return
+    client = connect()
+    if champion_version(client) == version:  # else somebody moved it on meanwhile: theirs to answer for
+        restore(client, replaced)
+    raise ModelError(
+        f"the model server did not serve version {version} within {settings.live_within_seconds:.0f} seconds; "
+        f"`champion` is {champion_version(client) or 'nobody'} again. Read the server's log, then try again"
+    )
 
 
 def live_version_becomes(settings: Settings, version: str) -> bool:

@@ -1,6 +1,10 @@
-"""MLflow's model registry: register a version once, and fetch one that can be trusted."""
+"""MLflow's model registry: register a version once, and fetch one that can be trusted.
+
+`python -m include.release.registry` lists the versions, `... champion VERSION` makes one of them champion.
+"""
 
 import logging
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -67,8 +71,13 @@ def fetch(client: MlflowClient, version: str, folder: Path) -> Path:
 
 
 def load(path: Path, version: str) -> PyFuncModel:
-    """Load the verified files of a version; its answers carry the version's number."""
-    model = mlflow.pyfunc.load_model(str(path))
+    """Load the verified files of a version; its answers carry the version's number. Raises ModelError."""
+    try:
+        model = mlflow.pyfunc.load_model(str(path))
+    except MemoryError:  # the machine, not the version: to be tried again
+        raise
+    except Exception as error:  # Keras and zipfile raise many kinds on a damaged network
+        raise ModelError(f"version {version} cannot be loaded: {str(error)[:200]}") from error
     model.unwrap_python_model().model_version = str(version)
     return model
 
@@ -126,3 +135,9 @@ def _keep_lowest(client: MlflowClient, run: str, dataset: str) -> str:
         with suppress(MlflowException):  # the twin may be taking it away at the same moment
             client.delete_model_version(MODEL, twin.version)
     return str(first.version)
+
+
+if __name__ == "__main__":
+    from include.release.console import main
+
+    sys.exit(main())

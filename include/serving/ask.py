@@ -22,16 +22,17 @@ from include.settings import Settings
 COLUMNS = ["file", "probability", "is_cat", "unsure", "model_version", "error"]
 BATCH = 16
 BATCH_BYTES = 8_000_000
-Named = tuple[str, bytes]
+Named = tuple[str, bytes | None]  # none: the file cannot be read
 
 
 def ask_all(url: str, photos: Iterable[Named]) -> Iterator[dict[str, Any]]:
     """A row per photo, in order; asks in batches that the server takes. Raises ServerError."""
     for some in _batches(photos):
-        small = [body for _, body in some if len(body) <= MAX_BYTES]
-        verdicts = iter(ask(url, small) if small else [])
+        sent = [body for _, body in some if body is not None and not _problem(body)]
+        verdicts = iter(ask(url, sent) if sent else [])
         for name, body in some:
-            yield _row(name, next(verdicts) if len(body) <= MAX_BYTES else None)
+            problem = _problem(body)
+            yield _unsent(name, problem) if problem else _row(name, next(verdicts))
 
 
 def read_folder(folder: Path) -> list[Path]:
@@ -42,16 +43,29 @@ def read_folder(folder: Path) -> list[Path]:
     return files
 
 
+def read_photo(path: Path) -> bytes | None:
+    """The bytes of a file, of a huge one no more than show that it is; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError:
+        return None
+
+
 def ask_folder(url: str, folder: Path, out: Path) -> int:
     """Write the answers as CSV, renamed into place when all are there; returns how many."""
     files = read_folder(folder)
-    photos = ((str(path.relative_to(folder)), path.read_bytes()) for path in track(files, "Asking"))
+    photos = ((str(path.relative_to(folder)), read_photo(path)) for path in track(files, "Asking"))
+    out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f"{out.name}.draft")
-    with draft.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(ask_all(url, photos))
-    draft.replace(out)
+    try:
+        with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # a name may be any bytes
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(ask_all(url, photos))
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
     return len(files)
 
 
@@ -59,7 +73,7 @@ def _batches(photos: Iterable[Named]) -> Iterator[list[Named]]:
     """Up to BATCH photos and about BATCH_BYTES together; a large photo goes alone."""
     batch: list[Named] = []
     for photo in photos:
-        if batch and (len(batch) == BATCH or sum(len(body) for _, body in (*batch, photo)) > BATCH_BYTES):
+        if batch and (len(batch) == BATCH or sum(len(body or b"") for _, body in (*batch, photo)) > BATCH_BYTES):
             yield batch
             batch = []
         batch.append(photo)
@@ -67,9 +81,18 @@ def _batches(photos: Iterable[Named]) -> Iterator[list[Named]]:
         yield batch
 
 
-def _row(name: str, verdict: Verdict | None) -> dict[str, Any]:
-    if verdict is None:
-        return dict.fromkeys(COLUMNS) | {"file": name, "error": f"too_many_bytes: at most {MAX_BYTES:,} are read"}
+def _problem(body: bytes | None) -> str | None:
+    """Why a file is not even sent."""
+    if body is None:
+        return "unreadable: the file cannot be opened"
+    return f"too_many_bytes: at most {MAX_BYTES:,} are read" if len(body) > MAX_BYTES else None
+
+
+def _unsent(name: str, problem: str) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS) | {"file": name, "error": problem}
+
+
+def _row(name: str, verdict: Verdict) -> dict[str, Any]:
     return {"file": name} | {column: getattr(verdict, column) for column in COLUMNS[1:]}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from include.data.uploads import collect_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
-from include.serving.ask import Named, ask_all, read_folder
+from include.serving.ask import Named, ask_all, read_folder, read_photo
 from include.settings import Settings
 
 
@@ -23,7 +23,7 @@ def predict(store: ObjectStore, run: str, folder: str) -> dict[str, str | int]:
 
 def _from_folder(folder: Path) -> Iterator[Named]:
     for path in read_folder(folder):
-        yield str(path.relative_to(folder)), path.read_bytes()
+        yield str(path.relative_to(folder)), read_photo(path)
 
 
 def _from_uploads(store: ObjectStore) -> Iterator[Named]:

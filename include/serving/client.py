@@ -19,7 +19,10 @@ def ask(url: str, photos: Sequence[bytes]) -> list[Verdict]:
     body = {"dataframe_split": {"columns": ["image"], "data": rows}}
     answer = _send("POST", f"{url}/invocations", json=body)
     names = [field.name for field in fields(Verdict)]
-    return [Verdict(**{name: row.get(name) for name in names}) for row in answer["predictions"]]
+    try:
+        return [Verdict(**{name: row[name] for name in names}) for row in answer["predictions"]]
+    except (KeyError, TypeError) as error:
+        raise ServerError(f"what answers at {url} is not our model server: {str(answer)[:200]}") from error
 
 
 def live(url: str) -> dict[str, Any]:
@@ -38,4 +41,7 @@ def _send(method: str, url: str, **options: Any) -> Any:
         raise NoModelYet(f"the model server at {url} has no model yet: run the DAG retrain")
     if not response.is_success:
         raise ServerError(f"the model server at {url} answered {response.status_code}: {response.text[:200]}")
-    return response.json()
+    try:
+        return response.json()
+    except ValueError as error:
+        raise ServerError(f"what answers at {url} is no model server: {response.text[:200]}") from error

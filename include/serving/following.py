@@ -17,7 +17,7 @@ from mlflow.pyfunc import PyFuncModel
 from PIL import Image
 
 from include.errors import ModelError
-from include.model.packaging import tree_sha256
+from include.model.packaging import CONTRACT, tree_sha256
 from include.model.tracking import DATASET_TAG, connect
 from include.release.registry import MODEL, SUM_TAG, champion_version, fetch, load
 from include.settings import Settings
@@ -36,6 +36,7 @@ class Copy:
     version: str
     dataset: str
     sha256: str
+    contract: int = CONTRACT
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Follower:
             try:
                 self.look(clock())
             except Exception as error:  # MLflow is down, a disk is full ...: said once a look, and tried again
-                log.warning("cannot follow the champion now: %s", str(error).splitlines()[0])
+                log.warning("cannot follow the champion now: %s", str(error).partition("\n")[0])
                 self._fall_back()
             self.ended.wait(LOOK_EVERY)
 
@@ -92,10 +93,12 @@ class Follower:
         tags = self._client.get_model_version(MODEL, version).tags
         wanted = Copy(version, tags.get(DATASET_TAG, ""), tags.get(SUM_TAG, ""))
         if self._last_good() != wanted:
-            place = self._place(version)
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            fetch(self._client, version, place)
+            incoming = self._place(f"{version}.incoming")  # a version that is refused must not cost its good copy
+            shutil.rmtree(incoming, ignore_errors=True)
+            incoming.mkdir(parents=True)
+            fetch(self._client, version, incoming)
+            shutil.rmtree(self._place(version), ignore_errors=True)
+            incoming.replace(self._place(version))
         return wanted
 
     def _serve(self, copy: Copy) -> None:
@@ -118,23 +121,33 @@ class Follower:
         path = self.folder / LAST_GOOD
         if not path.exists():
             return None
-        copy = Copy(**json.loads(path.read_text()))
-        return copy if tree_sha256(self._place(copy.version)) == copy.sha256 else None
+        try:
+            copy = Copy(**json.loads(path.read_text()))
+        except (ValueError, TypeError):
+            return None
+        whole = tree_sha256(self._place(copy.version)) == copy.sha256
+        return copy if whole and copy.contract == CONTRACT else None
 
     def _place(self, version: str) -> Path:
         return self.folder / version
 
     def _fall_back(self) -> None:
         """Nothing is served and the champion cannot be had: the last good copy is better than no answer."""
-        if self.served is None and (copy := self._last_good()):
-            log.warning("serving the last good copy, version %s", copy.version)
-            self._serve(copy)
+        try:
+            if self.served is None and (copy := self._last_good()):
+                log.warning("serving the last good copy, version %s", copy.version)
+                self._serve(copy)
+        except Exception:  # whatever it is: the thread must live to see the next champion
+            log.exception("the last good copy cannot be served")
 
 
 def _warm(model: PyFuncModel) -> None:
     """The first answer builds the graph; raises ModelError when the model cannot answer a plain photo."""
     buffer = BytesIO()
     Image.new("RGB", (64, 64), "grey").save(buffer, "JPEG")
-    answer: dict[str, Any] = model.predict(pd.DataFrame({"image": [buffer.getvalue()]})).to_dict("records")[0]
+    try:
+        answer: dict[str, Any] = model.predict(pd.DataFrame({"image": [buffer.getvalue()]})).to_dict("records")[0]
+    except Exception as error:  # Keras raises many kinds
+        raise ModelError(f"the model fails on a plain photo: {str(error)[:200]}") from error
     if answer["error"] is not None or not 0 <= answer["probability"] <= 1:
         raise ModelError(f"the model cannot answer a plain photo: {answer}")

@@ -31,12 +31,16 @@ NO_MODEL = "no model yet"
 DRAIN_SECONDS = 20
 
 
-class BatchTooLarge(Exception):
-    """Raised inside MLflow's protocol, told to the caller as 413."""
+class Refused(MlflowException):
+    """What the caller is told; MLflow's protocol lets only its own kind of error through unchanged."""
+
+    def __init__(self, status: int, told: str) -> None:
+        super().__init__(told)
+        self.status, self.told = status, told
 
 
 class Limited:
-    """What MLflow's protocol sees of a model: the same, but for batches beyond the limit."""
+    """What MLflow's protocol sees of a model: batches within the limit, and whose fault an error is."""
 
     def __init__(self, served: Served, max_batch: int) -> None:
         self.metadata = served.model.metadata
@@ -44,8 +48,14 @@ class Limited:
 
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         if len(data) > self._max_batch:
-            raise BatchTooLarge(f"{len(data)} photos at once; at most {self._max_batch}")
-        return self._served.model.predict(data, params=params)
+            raise Refused(413, f"{len(data)} photos at once; at most {self._max_batch}")
+        try:
+            return self._served.model.predict(data, params=params)
+        except MlflowException:  # the table does not fit the model's input
+            raise
+        except Exception as error:
+            log.exception("version %s could not answer", self._served.version)
+            raise Refused(500, "the model could not answer; the server's log tells why") from error
 
 
 def build_app(follower: Follower, settings: Settings) -> FastAPI:
@@ -110,9 +120,10 @@ async def _answer(request: Request, served: Served | None, settings: Settings) -
         return _error(503, NO_MODEL)
     body = await _body(request, settings.max_request_bytes)
     if body is None:
-        return _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
-    kind = request.headers.get("content-type", "application/json")
-    response = await asyncio.to_thread(_invoke, body, kind, Limited(served, settings.max_batch))
+        response = _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
+    else:
+        kind = request.headers.get("content-type", "application/json")
+        response = await asyncio.to_thread(_invoke, body, kind, Limited(served, settings.max_batch))
     response.headers["X-Model-Version"] = served.version
     return response
 
@@ -133,14 +144,14 @@ def _invoke(body: bytes, kind: str, model: Limited) -> Response:
     try:
         result = invocations(body.decode(), kind, model, model.metadata.get_input_schema())
         return Response(result.response, result.status, media_type=result.mimetype)
-    except BatchTooLarge as error:
-        return _error(413, str(error))
+    except Refused as error:
+        return _error(error.status, error.told)
     except (MlflowException, UnicodeDecodeError, ValueError) as error:
         log.info("a request could not be read: %s", type(error).__name__)
         return _error(400, 'send JSON like {"dataframe_split": {"columns": ["image"], "data": [["<base64>"]]}}')
     except Exception:
         log.exception("a request failed")
-        return _error(500, "the model could not answer; the server's log tells why")
+        return _error(500, "the server could not answer; its log tells why")
 
 
 def _error(status: int, message: str) -> Response:

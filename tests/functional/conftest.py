@@ -14,7 +14,7 @@ from stack.environment import local_settings
 from stack.launcher import Stack, marked, running_stack
 from tests.conftest import free_port
 
-QUICK = {"CAT_EPOCHS": "2", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}
+QUICK = {"CAT_EPOCHS": "2", "CAT_IMAGES_PER_SOURCE": "120", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ def quick_settings(state_dir, lake: str) -> Settings:
     ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3", "SERVER", "APP")}
     os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)})
     settings = local_settings(lake=lake)
-    os.environ["CAT_MLFLOW_URL"] = settings.tracking_url
     return settings
 
 

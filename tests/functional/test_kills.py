@@ -13,6 +13,7 @@ from include.lake import layout
 from include.lake.formats import read_json
 from include.model.tracking import connect
 from include.release import registry
+from include.serving.client import live
 from include.settings import ROOT
 from stack.airflow_api import ENDED
 from stack.launcher import marked
@@ -61,13 +62,20 @@ def test_killed_in_training_the_run_ends_well_with_one_model(loop):
         assert read_json(loop.lake, layout.run_json(run, "report"))["version"] == str(number)
 
 
+@pytest.mark.parametrize("loop", ["folder"], indirect=True)
+def test_a_refused_model_leaves_the_champion_serving(loop):
+    champion = live(loop.stack.settings.live_url)["model_version"]
+    run, states = loop.run("retrain", force=True, epochs=1, min_precision=1.0, min_recall=1.0)
+    assert (states["release.keep_champion"], states["release.redeploy"]) == ("success", "skipped")
+    decision = read_json(loop.lake, layout.run_json(run, "decision"))
+    assert not decision["better"]
+    assert live(loop.stack.settings.live_url)["model_version"] == champion
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_in_training_the_demo_leaves_no_process(tmp_path, monkeypatch, number):
-    for name in ("CAT_MLFLOW_URL", "CAT_LAKE_URL"):
-        monkeypatch.delenv(name, raising=False)
     settings = quick_settings(tmp_path, "folder")
     monkeypatch.setenv("CAT_EPOCHS", "50")
-    monkeypatch.delenv("CAT_MLFLOW_URL")
     command = [sys.executable, "-m", "stack.demo", "--once"]
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True

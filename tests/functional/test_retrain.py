@@ -1,4 +1,4 @@
-"""The loop in a real Airflow on an S3 lake: from drawings to a registered model, and again. The tests build up."""
+"""The loop in a real Airflow on an S3 lake: from drawings to a live model, and again. The tests build up."""
 
 import time
 
@@ -6,13 +6,18 @@ import pandas as pd
 import pytest
 
 from include.data import dataset
+from include.errors import NoModelYet
 from include.lake import layout
 from include.lake.formats import read_json
 from include.model.tracking import connect
 from include.release import registry
+from include.serving.client import ask, live
+from stack.airflow_api import ENDED
 from tests.pictures import drawing, drawing_on, give
 
 pytestmark = pytest.mark.functional
+
+PHOTO = drawing("cats", 1)
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +31,21 @@ def versions() -> list[str]:
 
 
 def test_no_dag_starts_by_itself(loop):
-    for dag in ("ingest_base_datasets", "retrain"):
+    dags = ("ingest_base_datasets", "retrain", "predict_batch")
+    for dag in dags:
         loop.api.unpause(dag)
     time.sleep(15)  # some twenty rounds of the scheduler
-    assert loop.api.runs("ingest_base_datasets") == loop.api.runs("retrain") == []
+    assert [loop.api.runs(dag) for dag in dags] == [[], [], []]
+
+
+def test_before_the_first_model_the_server_says_so(loop):
+    with pytest.raises(NoModelYet):
+        ask(loop.stack.settings.live_url, [PHOTO])
 
 
 def test_without_base_photos_the_run_says_what_to_do(loop):
     run = loop.api.trigger("retrain", {})
-    while loop.api.run_state("retrain", run) not in ("success", "failed"):
+    while loop.api.run_state("retrain", run) not in ENDED:
         time.sleep(1)
     failed = next(task for task in loop.api.tasks("retrain", run) if task["state"] == "failed")
     assert failed["task_id"] == "collect.snapshot_base"
@@ -50,8 +61,9 @@ def test_base_photos_enter_once(loop):
     assert list(loop.lake.keys(layout.BASE)) == keys
 
 
-def test_retrain_registers_a_model_that_answers(loop, story, tmp_path):
-    run, states = loop.run("retrain")
+def test_retrain_brings_a_model_to_life(loop, story, tmp_path):
+    run, states = loop.run("retrain", epochs=1)
+    assert states.pop("release.keep_champion") == "skipped"
     assert set(states.values()) == {"success"}
     report = read_json(loop.lake, layout.run_json(run, "report"))
     assert versions() == [report["version"]] == ["1"]
@@ -62,7 +74,21 @@ def test_retrain_registers_a_model_that_answers(loop, story, tmp_path):
     assert answers[0]["model_version"] == "1"
     assert answers[1]["error"].startswith("not_an_image")
     assert dataset.digest_of(dataset.rebuild(loop.lake, report["dataset"])) == report["dataset"]
+    assert report["decision"]["predecessor"] is None
+    assert report["champion"] == live(loop.stack.settings.live_url)["model_version"] == "1"
     story["first"] = report
+    story["answer"] = ask(loop.stack.settings.live_url, [PHOTO])[0]
+    assert story["answer"].model_version == "1"
+
+
+def test_the_doorbell_asks_the_new_model_about_the_uploads(loop):
+    while not loop.api.runs("predict_batch"):
+        time.sleep(1)
+    run = loop.api.runs("predict_batch")[0]["dag_run_id"]
+    while loop.api.run_state("predict_batch", run) not in ENDED:
+        time.sleep(1)
+    assert loop.api.run_state("predict_batch", run) == "success"
+    assert len(list(loop.lake.keys("predictions/"))) == 1
 
 
 def test_what_travels_between_tasks_is_small(loop, story):
@@ -74,7 +100,7 @@ def test_what_travels_between_tasks_is_small(loop, story):
 
 
 def test_a_second_run_has_nothing_to_do(loop, story):
-    run, states = loop.run("retrain")
+    run, states = loop.run("retrain", epochs=1)
     assert {task for task, state in states.items() if state == "success"} == {
         "collect.snapshot_base",
         "collect.snapshot_uploads",
@@ -94,12 +120,19 @@ def test_uploads_make_a_third_with_a_new_digest(loop, story):
     give(loop.lake, "conflicted", drawing_on("train", "selfies"), "not_cat")
     give(loop.lake, "torn", drawing("cats", 600), "cat")
     loop.lake.write(layout.upload_photo("torn"), b"\xff\xd8 torn")
-    run, states = loop.run("retrain")
-    assert set(states.values()) == {"success"}
+    run, _ = loop.run("retrain", epochs=5)
     report = read_json(loop.lake, layout.run_json(run, "report"))
     assert report["dataset"] != story["first"]["dataset"]
     assert versions() == ["2", "1"]
     _check_fates(loop, story, report["dataset"])
+    assert report["decision"]["better"], report["decision"]
+    assert report["decision"]["predecessor"] == "1"
+
+
+def test_what_users_gave_has_changed_the_live_answer(loop, story):
+    answer = ask(loop.stack.settings.live_url, [PHOTO])[0]
+    assert answer.model_version == live(loop.stack.settings.live_url)["model_version"] == "2"
+    assert answer.probability != story["answer"].probability
 
 
 def _check_fates(loop, story, digest: str) -> None:

@@ -1,0 +1,277 @@
+"""The page as a visitor meets it: what is shown, what is stored, and that no fault becomes a stack trace."""
+
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from app import services
+from include.lake import layout
+from include.lake.local import LocalStore
+from include.settings import ROOT
+from tests.conftest import free_port
+from tests.pictures import drawing, encode, plain
+
+APP = str(ROOT / "app" / "streamlit_app.py")
+VERDICT = {
+    "probability": 0.87,
+    "is_cat": True,
+    "unsure": False,
+    "threshold": 0.5,
+    "model_version": "7",
+    "error": None,
+}
+
+
+class StandIn(BaseHTTPRequestHandler):
+    """Plays the model server, whose own tests are in tests/serving: its protocol, with one fixed verdict."""
+
+    status, verdict = 200, VERDICT
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]
+        assert (self.path, asked["columns"]) == ("/invocations", ["image"])
+        answer = {"predictions": [self.verdict] * len(asked["data"])} if self.status == 200 else {"error": "no"}
+        body = json.dumps(answer).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_) -> None:
+        """Tests are quiet."""
+
+
+class ModelServer(ThreadingHTTPServer):
+    """The stand-in on a free loopback port, for the time of a ``with`` block."""
+
+    def __init__(self, status: int = 200, **verdict) -> None:
+        handler = type("Handler", (StandIn,), {"status": status, "verdict": VERDICT | verdict})
+        super().__init__(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __exit__(self, *_) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+@pytest.fixture(autouse=True)
+def own_lake(lake, monkeypatch):
+    """The page's lake is this test's: the app caches the store that it opened."""
+    monkeypatch.setenv("CAT_LAKE_URL", f"file://{lake.root}")
+    services.get_lake.clear()
+    yield
+    services.get_lake.clear()
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    with ModelServer() as server:
+        monkeypatch.setenv("CAT_SERVER_URL", server.url)
+        yield server
+
+
+@pytest.fixture
+def page() -> AppTest:
+    return AppTest.from_file(APP, default_timeout=30)
+
+
+def show(page: AppTest, photo: bytes, name: str = "me.jpg") -> AppTest:
+    page.run()
+    page.file_uploader[0].set_value((name, photo, "image/jpeg")).run()
+    assert not page.exception
+    return page
+
+
+def consent(page: AppTest) -> AppTest:
+    return page.checkbox[0].check().run()
+
+
+def tell(page: AppTest, answer: str) -> AppTest:
+    feedback_radio(page).set_value(answer)
+    page.button[0].click().run()
+    assert not page.exception
+    return page
+
+
+def feedback_radio(page: AppTest):
+    return next(radio for radio in page.radio if radio.label.startswith("Am I right"))
+
+
+def words(page: AppTest) -> str:
+    """All that the page says."""
+    kinds = (page.title, page.subheader, page.caption, page.info, page.warning, page.error, page.success)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def stored(lake: LocalStore) -> dict[str, list[str]]:
+    """The keys of a visitor's photos, records and answers."""
+    return {prefix: list(lake.keys(prefix)) for prefix in (layout.UPLOADS, layout.FEEDBACK) if any(lake.keys(prefix))}
+
+
+def only_photo_id(lake: LocalStore) -> str:
+    (photo_id,) = {layout.photo_id_of(key) for key in lake.keys(layout.UPLOADS)}
+    return photo_id
+
+
+def with_place(photo: bytes) -> bytes:
+    """A JPEG as a telephone leaves it: its maker, its place on earth, a comment, and a side that is up."""
+    exif = Image.Exif()
+    exif[0x010F] = "Purrfect Phones"
+    exif[0x0112] = 6  # turned by a quarter
+    exif.get_ifd(0x8825).update({1: "N", 2: (59.0, 20.0, 5.0), 3: "E", 4: (18.0, 3.0, 45.0)})
+    return encode(Image.open(io.BytesIO(photo)), exif=exif, comment=b"taken at home")
+
+
+def test_before_a_photo_it_asks_for_one(page, answering, lake):
+    assert "Show me your face first" in words(page.run())
+    assert not page.exception
+    assert not list(lake.keys(""))
+
+
+def test_a_photo_gets_verdict_probability_and_version(page, answering, lake):
+    said = words(show(page, drawing("cats", 1)))
+    assert "You are a cat!" in said
+    assert "Model version 7" in said
+    assert page.get("progress")[0].proto.text == "Cat: 87%"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ({"is_cat": False, "probability": 0.1}, "You are not a cat."),
+        ({"unsure": True}, "I am not sure … a cat, perhaps?"),
+        ({"unsure": True, "is_cat": False}, "I am not sure … probably not a cat."),
+    ],
+)
+def test_each_verdict_has_its_words(page, monkeypatch, verdict, said):
+    with ModelServer(**verdict) as server:
+        monkeypatch.setenv("CAT_SERVER_URL", server.url)
+        assert said in words(show(page, drawing("cats", 1)))
+
+
+def test_nothing_is_stored_without_consent(page, answering, lake):
+    show(page, drawing("cats", 1))
+    assert page.checkbox[0].value is False
+    assert "Nothing was stored" in words(tell(page, "cat"))
+    assert not list(lake.keys(""))
+
+
+def test_with_consent_photo_and_record_are_stored_once(page, answering, lake):
+    consent(show(page, drawing("cats", 1)))
+    assert (page.checkbox[0].value, page.checkbox[0].disabled) == (True, True)
+    photo_id = only_photo_id(lake)
+    before = {key: lake.read(key) for key in lake.keys("")}
+    for _ in range(3):
+        page.run()
+    tell(page, "cat")
+    tell(page, "cat")  # a double click
+    after = {key: lake.read(key) for key in lake.keys("")}
+    assert set(after) - set(before) == {layout.feedback(photo_id)}
+    assert after | before == after
+    record = json.loads(before[layout.upload_record(photo_id)])
+    assert (record["model_version"], record["probability"], record["consent_version"]) == ("7", 0.87, 1)
+    assert record["session"] != page.session_state["visitor"]
+
+
+def test_the_same_photo_given_again_is_the_same_upload(page, answering, lake):
+    consent(show(page, drawing("cats", 1)))
+    consent(show(page, drawing("cats", 1), name="again.jpg"))
+    assert stored(lake)[layout.UPLOADS] == [
+        layout.upload_photo(only_photo_id(lake)),
+        layout.upload_record(only_photo_id(lake)),
+    ]
+
+
+def test_consent_is_for_one_photo_not_for_the_next(page, answering, lake):
+    tell(consent(show(page, drawing("cats", 1))), "cat")
+    before = stored(lake)
+    show(page, drawing("cats", 2))
+    assert page.checkbox[0].value is False
+    assert feedback_radio(page).value is None
+    assert "Nothing was stored" in words(tell(page, "neither"))
+    assert stored(lake) == before
+
+
+def test_the_stored_photo_has_no_exif_and_stands_upright(page, answering, lake):
+    given = with_place(plain(size=(64, 48)))
+    assert Image.open(io.BytesIO(given)).getexif().get_ifd(0x8825)[1] == "N"
+    consent(show(page, given))
+    body = lake.read(layout.upload_photo(only_photo_id(lake)))
+    kept = Image.open(io.BytesIO(body))
+    assert kept.format == "JPEG"
+    assert kept.size == (48, 64)
+    assert not dict(kept.getexif())
+    assert not {"exif", "comment", "icc_profile", "xmp"} & set(kept.info)
+    assert not any(trace in body for trace in (b"Exif", b"Purrfect", b"taken at home"))
+
+
+def test_a_large_photo_is_kept_smaller(page, answering, lake):
+    consent(show(page, plain(size=(3000, 2000))))
+    kept = Image.open(io.BytesIO(lake.read(layout.upload_photo(only_photo_id(lake)))))
+    assert kept.size == (1024, 683)
+
+
+def test_a_changed_answer_replaces_the_first(page, answering, lake):
+    consent(show(page, drawing("cats", 1)))
+    key = layout.feedback(only_photo_id(lake))
+    for answer in ("cat", "not_cat", "neither"):
+        assert "Thank you!" in words(tell(page, answer))
+        assert json.loads(lake.read(key))["answer"] == answer
+    assert stored(lake)[layout.FEEDBACK] == [key]
+
+
+def test_no_answer_is_asked_for_again(page, answering, lake):
+    consent(show(page, drawing("cats", 1)))
+    page.button[0].click().run()
+    assert "Choose an answer first" in words(page)
+    assert layout.FEEDBACK not in stored(lake)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"%PDF-1.7 a document",
+        b"",
+        plain(size=(400, 400))[:900],
+        plain(size=(8, 8)),
+    ],
+    ids=["document", "empty", "truncated", "too small"],
+)
+def test_what_is_no_photo_gets_a_friendly_sentence(page, answering, lake, body):
+    said = words(show(page, body))
+    assert "I cannot see a photo in this" in said
+    assert "Model version" not in said
+    assert not list(lake.keys(""))
+
+
+def test_a_photo_that_the_model_cannot_read_gets_a_friendly_sentence(page, monkeypatch, lake):
+    with ModelServer(probability=None, is_cat=None, unsure=None, error="damaged: it breaks off") as server:
+        monkeypatch.setenv("CAT_SERVER_URL", server.url)
+        assert "Try another one" in words(show(page, drawing("cats", 1)))
+    assert not list(lake.keys(""))
+
+
+@pytest.mark.parametrize(("status", "said"), [(503, "I have not learned to see yet"), (500, "does not answer")])
+def test_a_server_without_an_answer_gets_a_friendly_sentence(page, monkeypatch, lake, status, said):
+    with ModelServer(status) as server:
+        monkeypatch.setenv("CAT_SERVER_URL", server.url)
+        assert said in words(show(page, drawing("cats", 1)))
+    assert not page.checkbox
+    assert not list(lake.keys(""))
+
+
+def test_a_server_that_is_down_gets_a_friendly_sentence(page, monkeypatch, lake):
+    monkeypatch.setenv("CAT_SERVER_URL", f"http://127.0.0.1:{free_port()}")
+    said = words(show(page, drawing("cats", 1)))
+    assert "does not answer right now" in said
+    assert "127.0.0.1" not in said
+    assert not list(lake.keys(""))

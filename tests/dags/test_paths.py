@@ -1,0 +1,106 @@
+"""Every way through `retrain`, run by Airflow itself: trigger rules, branch and run state.
+
+The functions below the tasks are replaced by ones that return at once: what they do has tests of its own, and the
+whole DAG runs unchanged in tests/functional. Each case parses the DAG anew, because `dag.test()` leaks params.
+"""
+
+import json
+import subprocess
+import sys
+from itertools import product
+
+import pytest
+
+from include.settings import ROOT
+
+SHARDS = (0, 1, 3)
+ENDS = ("better", "not better", "redeploy fails")
+
+WALK = """
+import json, os, sys
+from importlib import import_module
+from airflow.dag_processing.dagbag import DagBag
+from include.errors import ModelError
+from include.records import Decision
+
+def answer(place, result):
+    module, _, name = place.rpartition(".")
+    def run(*args, **kwargs):
+        if isinstance(result, Exception):
+            raise result
+        return result
+    setattr(import_module(module), name, run)
+
+def walk(shards, end):
+    answer("include.data.snapshot.snapshot_base", "key")
+    answer("include.data.snapshot.snapshot_uploads", "key")
+    answer("include.data.snapshot.anything_new", end != "nothing new")
+    answer("include.data.facts.list_undescribed", [f"shard {number}" for number in range(shards)])
+    answer("include.data.facts.describe", {"described": 1})
+    for name in ("deduplicate", "choose", "publish"):
+        answer(f"include.data.dataset.{name}", "key")
+    answer("include.model.training.train", "mlflow run")
+    answer("include.release.candidate.evaluate", {"version": "2"})
+    answer("include.release.contest.hold_contest", Decision(end != "not better", "2", "1", ()))
+    answer("include.release.contest.refusals", ["too bad"])
+    failure = ModelError("the server does not follow")
+    answer("include.release.redeploy.redeploy", failure if end == "redeploy fails" else {"version": "2"})
+    answer("include.release.report.report", {"version": "2"})
+    dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["retrain"]
+    for task in dag.tasks:
+        task.outlets = []  # dag.test() fails on asset outlets, see apache/airflow#51644
+    run = dag.test()
+    return run.state, sorted((task.task_id, task.map_index, task.state) for task in run.get_task_instances())
+
+print("RESULT" + json.dumps([walk(*case) for case in json.loads(sys.argv[1])]))
+"""
+
+CASES = [*product(SHARDS, ENDS), (0, "nothing new")]
+
+
+@pytest.fixture(scope="module")
+def walked(airflow_environment):
+    """What became of the run and of its tasks, for each case."""
+    import os
+
+    environment = {**os.environ, **airflow_environment}
+    for command in (["-m", "airflow", "db", "migrate"], ["-c", WALK, json.dumps(CASES)]):
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-4000:]
+    results = json.loads(done.stdout.partition("RESULT")[2])
+    return {tuple(case): (state, tasks) for case, (state, tasks) in zip(CASES, results, strict=True)}
+
+
+def states(tasks: list) -> dict[str, str]:
+    return {task: state for task, _, state in tasks}
+
+
+@pytest.mark.parametrize("shards", SHARDS)
+@pytest.mark.parametrize("end", ENDS)
+def test_the_run_ends_as_its_decision_says(walked, shards, end):
+    state, tasks = walked[shards, end]
+    found = states(tasks)
+    assert found["train.evaluate"] == found["release.gate"] == "success"
+    ends = {name.removeprefix("release."): found[name] for name in found if name.startswith("release.")}
+    del ends["gate"]
+    assert (state, ends) == {
+        "better": ("success", {"redeploy": "success", "keep_champion": "skipped", "report": "success"}),
+        "not better": ("success", {"redeploy": "skipped", "keep_champion": "success", "report": "success"}),
+        "redeploy fails": ("failed", {"redeploy": "failed", "keep_champion": "skipped", "report": "upstream_failed"}),
+    }[end]
+
+
+@pytest.mark.parametrize("shards", SHARDS)
+def test_describe_runs_once_per_shard_and_none_skips_nothing_else(walked, shards):
+    _, tasks = walked[shards, "better"]
+    described = [state for task, _, state in tasks if task == "collect.describe"]
+    assert described == (["success"] * shards or ["skipped"])
+    assert states(tasks)["check.deduplicate"] == "success"
+
+
+def test_nothing_new_skips_all_the_rest_and_is_no_failure(walked):
+    state, tasks = walked[0, "nothing new"]
+    assert state == "success"
+    done = {task for task, _, found in tasks if found == "success"}
+    assert done == {"collect.snapshot_base", "collect.snapshot_uploads", "collect.anything_new"}
+    assert {found for task, _, found in tasks if task not in done} == {"skipped"}

@@ -1,0 +1,169 @@
+"""MLflow and the model server as real processes that a test may kill and start again."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mlflow.tracking import MlflowClient
+
+from include.model.tracking import connect
+from include.records import Verdict
+from include.release.registry import ALIAS, MODEL
+from include.serving.client import ask
+from tests.conftest import BIN, free_port
+from tests.models import add_version
+
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+LIMITS = {"CAT_MAX_REQUEST_BYTES": "1000000", "CAT_MAX_BATCH": "16"}
+
+
+def until(true: Callable[[], Any], *, within: float = 90) -> Any:
+    """Poll until something is so; the limit only ends a test that would never end."""
+    end = time.monotonic() + within
+    while not (found := true()):
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass
+class Killable:
+    """A server in a process group of its own: it can be killed with all its children."""
+
+    command: list[str]
+    url: str
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def start(self) -> None:
+        """Start it, if it does not run, and wait until it answers."""
+        if not self.runs:
+            self.launch()
+        until(lambda: self.answers() or not self.runs)
+        assert self.runs, self.said
+
+    def launch(self) -> None:
+        """Start it without waiting; its log begins anew."""
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [str(BIN / self.command[0]), *self.command[1:]],
+                env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **self.environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(self.url, timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        if self.runs:
+            os.killpg(self.process.pid, how)
+            self.process.wait(timeout=60)
+
+
+@dataclass
+class Served:
+    """Both servers, and what tests ask them."""
+
+    mlflow: Killable
+    model: Killable
+    url: str
+    client: MlflowClient
+    at_first: dict[str, httpx.Response]  # what it answered before there was any version
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def version(self, name: str, *, sign: float = 1.0) -> str:
+        """A registered version that is made once; with ``sign`` -1 it finds cats in what is not red."""
+        if name not in self.versions:
+            self.versions[name] = add_version(sign=sign, run=name, dataset=f"dataset-{name}")
+        return self.versions[name]
+
+    def point(self, version: str) -> None:
+        """Move the alias, without waiting."""
+        self.client.set_registered_model_alias(MODEL, ALIAS, version)
+
+    def live(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/live", timeout=30).json()
+
+    def serve(self, version: str) -> None:
+        """Both servers run, and this version is champion and live."""
+        self.mlflow.start()
+        self.model.start()
+        self.point(version)
+        self.follows(version)
+
+    def follows(self, version: str) -> None:
+        until(lambda: self.live().get("model_version") == version)
+
+    def ask(self, *photos: bytes) -> list[Verdict]:
+        return ask(self.url, photos)
+
+
+def first_answers(url: str) -> dict[str, httpx.Response]:
+    body = {"dataframe_split": {"columns": ["image"], "data": [["aGk="]]}}
+    told = {path: httpx.get(url + path) for path in ("/ping", "/live", "/version", "/metrics")}
+    return told | {"/invocations": httpx.post(f"{url}/invocations", json=body)}
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory) -> Iterator[Served]:
+    """A registry without any version, and a model server that follows it."""
+    home, (tracking, serving) = tmp_path_factory.mktemp("served"), (free_port(), free_port())
+    tracking_url, url = f"http://127.0.0.1:{tracking}", f"http://127.0.0.1:{serving}"
+    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(tracking), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", f"{home}/artifacts"]
+    own = {"CAT_STATE_DIR": str(home / "state"), "CAT_MLFLOW_URL": tracking_url, "CAT_SERVER_PORT": str(serving)}
+    mlflow = Killable(command, f"{tracking_url}/health", home / "mlflow.log", QUIET)
+    model = Killable(["python", "-m", "include.serving.server"], f"{url}/ping", home / "server.log", own | LIMITS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAT_MLFLOW_URL", tracking_url)
+        patch.setenv("CAT_SERVER_URL", url)
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_url)  # MLflow sets it for its children; put back afterwards
+        try:
+            mlflow.launch()
+            model.launch()
+            mlflow.start()
+            model.start()
+            yield Served(mlflow, model, url, connect(), first_answers(url))
+        finally:
+            model.kill()
+            mlflow.kill()
+
+
+@pytest.fixture(scope="package")
+def red(served) -> str:
+    """A version that calls red photos cats."""
+    return served.version("red", sign=1)
+
+
+@pytest.fixture(scope="package")
+def blue(served) -> str:
+    """A version that calls everything a cat but red photos."""
+    return served.version("blue", sign=-1)
+
+
+@pytest.fixture
+def champion(served, red) -> str:
+    """Both servers run and serve this version."""
+    served.serve(red)
+    return red

@@ -1,0 +1,151 @@
+"""Following in this process, look by look: a new Follower on the same folder is a restart."""
+
+import json
+
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from include.release.registry import MODEL
+from include.serving import following
+from include.serving.following import LAST_GOOD, REFUSED_FOR, Follower
+from include.settings import Settings
+from tests.pictures import plain
+from tests.release.test_registry import tamper
+
+
+@pytest.fixture
+def registry(served, red) -> MlflowClient:
+    """A registry that is up, and its champion."""
+    served.mlflow.start()
+    served.point(red)
+    return served.client
+
+
+@pytest.fixture
+def version(served, registry) -> str:
+    """A champion for one test to spoil."""
+    made = served.version(f"spoiled-{len(served.versions)}")
+    served.point(made)
+    return made
+
+
+def follower() -> Follower:
+    return Follower(Settings())
+
+
+def spoil_tags(client: MlflowClient, version: str) -> None:
+    client.set_model_version_tag(MODEL, version, "sha256", "0" * 64)
+    client.set_model_version_tag(MODEL, version, "contract", "99")
+
+
+def test_a_verified_copy_outlives_tags_that_are_spoiled_later(registry, version):
+    follower().look(0)
+    spoil_tags(registry, version)
+    for _ in range(2):
+        again = follower()
+        again.look(0)
+        assert again.served.version == version
+        assert "contract '99'" in again.refused[version]
+
+
+def test_a_restart_with_a_refused_champion_serves_the_last_good_one(served, registry, red, version, tmp_path):
+    served.point(red)
+    follower().look(0)
+    (tmp_path / "entry.py").write_text("raise SystemExit")
+    tamper(registry, version, tmp_path / "entry.py")
+    served.point(version)
+    again = follower()
+    again.look(0)
+    assert again.served.version == red
+    assert "have the sum" in again.refused[version]
+
+
+def test_a_refused_version_is_tried_again_after_a_while(registry, version):
+    registry.set_model_version_tag(MODEL, version, "contract", "99")
+    patient = follower()
+    patient.look(0)
+    registry.set_model_version_tag(MODEL, version, "contract", "1")
+    patient.look(REFUSED_FOR - 1)
+    assert patient.served is None
+    patient.look(REFUSED_FOR)
+    assert patient.served.version == version
+    assert patient.refused == {}
+
+
+def test_a_copy_of_another_contract_is_not_served_by_newer_code(registry, version, monkeypatch):
+    follower().look(0)
+    spoil_tags(registry, version)
+    monkeypatch.setattr(following, "CONTRACT", 2)
+    newer = follower()
+    newer.look(0)
+    assert newer.served is None
+
+
+@pytest.mark.parametrize("text", ["", "{half", '{"version": "1"}', "[]"])
+def test_a_damaged_note_of_the_last_copy_is_no_copy(registry, red, text):
+    folder = Settings().home / "server"
+    folder.mkdir(parents=True)
+    (folder / LAST_GOOD).write_text(text)
+    careful = follower()
+    careful.look(0)
+    assert careful.served.version == red
+    assert json.loads((folder / LAST_GOOD).read_text())["version"] == red
+
+
+def test_a_copy_that_was_changed_on_disk_is_fetched_anew(registry, red):
+    follower().look(0)
+    (Settings().home / "server" / red / "artifacts" / "figures.json").write_text("{}")
+    again = follower()
+    again.look(0)
+    assert again.served.version == red
+
+
+def test_only_the_served_copy_stays_on_disk(served, registry, red, blue):
+    tidy = follower()
+    for version in (red, blue):
+        served.point(version)
+        tidy.look(0)
+    assert {path.name for path in tidy.folder.iterdir()} == {blue, LAST_GOOD}
+
+
+def test_the_thread_outlives_whatever_goes_wrong(registry, red, monkeypatch):
+    """An error without a text, and a last good copy that cannot be served."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # as the thread sets them; put back after the test
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    monkeypatch.setattr(following, "LOOK_EVERY", 0)
+    follower().look(0)
+    tough, looks = follower(), []
+
+    def fail(now: float) -> None:
+        looks.append(now)
+        if len(looks) == 3:
+            tough.ended.set()
+        raise OSError
+
+    def cannot(_) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(tough, "look", fail)
+    monkeypatch.setattr(tough, "_serve", cannot)
+    tough.run(lambda: 0.0)
+    assert len(looks) == 3
+
+
+def test_a_model_that_fails_on_a_plain_photo_is_refused(registry, red, monkeypatch):
+    class Failing:
+        def predict(self, _):
+            raise ValueError("shapes (1, 32) and (3, 4)")
+
+    monkeypatch.setattr(following, "load", lambda *_: Failing())
+    careful = follower()
+    careful.look(0)
+    assert careful.served is None
+    assert "fails on a plain photo: shapes" in careful.refused[red]
+
+
+def test_the_served_model_is_the_registered_one(registry, red):
+    own = follower()
+    own.look(0)
+    answer = own.served.model.predict(pd.DataFrame({"image": [plain("red")]})).iloc[0]
+    assert (answer["model_version"], answer["is_cat"]) == (red, True)

@@ -1,0 +1,252 @@
+"""The model server as a real process beside a real registry; both are killed and started again."""
+
+import base64
+import http.client
+import json
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import mlflow
+import pytest
+
+from include.model.packaging import COLUMNS
+from include.records import Figures
+from include.release.registry import MODEL, register
+from include.serving import client
+from tests.pictures import plain
+from tests.release.test_registry import tamper
+from tests.serving.conftest import Served, until
+
+DOCUMENT = b"%PDF-1.7 a document"
+RED, BLUE = plain("red"), plain("blue")
+
+
+def protocol(*photos: bytes) -> dict:
+    rows = [[base64.b64encode(photo).decode()] for photo in photos]
+    return {"dataframe_split": {"columns": ["image"], "data": rows}}
+
+
+def post(served: Served, **body) -> httpx.Response:
+    return httpx.post(f"{served.url}/invocations", timeout=60, **body)
+
+
+def test_before_the_first_champion_it_is_up_and_says_that_it_has_no_model(served):
+    assert served.at_first["/ping"].status_code == served.at_first["/version"].status_code == 200
+    for path in ("/live", "/invocations"):
+        assert served.at_first[path].status_code == 503
+        assert served.at_first[path].json()["error"] == "no model yet"
+
+
+def test_it_follows_the_alias_and_tells_what_it_serves(served, red, blue):
+    for version, dataset in ((red, "dataset-red"), (blue, "dataset-blue")):
+        served.serve(version)
+        told = served.live()
+        assert (told["model_version"], told["dataset"]) == (version, dataset)
+        assert datetime.fromisoformat(told["since"]).tzinfo
+        assert client.live(served.url) == told
+
+
+def test_an_answer_has_all_columns_and_names_its_version(served, champion):
+    answer = post(served, json=protocol(RED))
+    (row,) = answer.json()["predictions"]
+    assert list(row) == COLUMNS
+    assert row["probability"] > 0.9
+    assert (row["is_cat"], row["unsure"], row["threshold"], row["error"]) == (True, False, 0.5, None)
+    assert row["model_version"] == answer.headers["X-Model-Version"] == champion
+
+
+def test_the_rest_of_mlflows_protocol_is_understood_too(served, champion):
+    records = {"dataframe_records": [{"image": base64.b64encode(RED).decode()}]}
+    assert post(served, json=records).json()["predictions"][0]["is_cat"] is True
+    assert httpx.get(f"{served.url}/version").text == mlflow.__version__
+
+
+def test_a_document_in_a_batch_fails_nobody_else(served, champion):
+    document, photo = served.ask(DOCUMENT, BLUE)
+    assert document.probability is None
+    assert document.error.startswith("not_an_image")
+    assert (photo.is_cat, photo.error) == (False, None)
+    assert {document.model_version, photo.model_version} == {champion}
+
+
+UNREADABLE = {
+    "garbage": {"content": b"{not json"},
+    "no text": {"content": b"\xff\xfe\x00"},
+    "a list": {"json": [1, 2]},
+    "nothing": {"content": b""},
+    "another key": {"json": {"photos": []}},
+    "another column": {"json": {"dataframe_split": {"columns": ["photo"], "data": [["aGk="]]}}},
+    "not base64": {"json": {"dataframe_split": {"columns": ["image"], "data": [["a"]]}}},
+    "a number": {"json": {"dataframe_split": {"columns": ["image"], "data": [[5]]}}},
+    "a ragged table": {"json": {"dataframe_split": {"columns": ["image"], "data": [["aGk=", "aGk="]]}}},
+    "a picture": {"content": RED, "headers": {"content-type": "image/jpeg"}},
+    "another charset": {"content": b"{}", "headers": {"content-type": "application/json; charset=latin-1"}},
+    "a form": {"data": {"image": "aGk="}},
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_it_cannot_read_is_the_callers_fault_and_tells_nothing_of_the_inside(served, champion, body):
+    answer = post(served, **body)
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["X-Model-Version"] == champion
+    for inside in ("Traceback", 'File "', "stack_trace", "site-packages"):
+        assert inside not in answer.text
+
+
+def test_a_body_or_batch_beyond_the_limit_is_refused(served, champion):
+    def in_parts():
+        yield from [b"x" * 100_000] * 11
+
+    for large in (
+        post(served, content=b"x" * 1_000_001),
+        post(served, content=in_parts()),
+        post(served, json=protocol(*[RED] * 17)),
+    ):
+        assert large.status_code == 413
+        assert large.headers["X-Model-Version"] == champion
+    assert "1,000,000 bytes" in post(served, content=b"x" * 1_000_001).json()["error"]
+    assert "17 photos at once; at most 16" in post(served, json=protocol(*[RED] * 17)).json()["error"]
+    assert len(served.ask(*[RED] * 16)) == 16
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_no_route_changes_the_model(served, champion, method):
+    for path in ("/", "/live", "/ping", "/version", "/metrics", "/models", "/reload", f"/models/{champion}"):
+        assert httpx.request(method, served.url + path).status_code in (404, 405)
+    if method != "POST":
+        assert httpx.request(method, f"{served.url}/invocations").status_code == 405
+    assert served.live()["model_version"] == champion
+
+
+def test_requests_are_counted_by_status_and_version(served, champion):
+    def counted(status: int) -> float:
+        wanted = f'cat_requests_total{{status="{status}",version="{champion}"}}'
+        lines = httpx.get(f"{served.url}/metrics").text.splitlines()
+        return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
+
+    good, bad = counted(200), counted(400)
+    served.ask(RED)
+    served.ask(RED, BLUE)
+    post(served, content=b"{not json")
+    assert (counted(200), counted(400)) == (good + 2, bad + 1)
+
+
+def test_no_request_fails_while_the_champion_moves(served, red, blue):
+    """Each answer is wholly of one version: the one that it names."""
+    served.serve(red)
+    moved, body = threading.Event(), protocol(RED)
+
+    def keep_asking(_: int) -> list[tuple[int, str, dict]]:
+        answers = []
+        with httpx.Client(timeout=60) as connection:
+            while len(answers) < 75 or not moved.is_set():
+                answer = connection.post(f"{served.url}/invocations", json=body)
+                answers.append((answer.status_code, answer.headers["X-Model-Version"], answer.json()))
+        return answers
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = pool.map(keep_asking, range(4))
+        try:
+            for version in (blue, red, blue, red, blue):
+                served.serve(version)
+        finally:
+            moved.set()
+        answers = [answer for of_one in asked for answer in of_one]
+    assert len(answers) >= 300
+    assert {status for status, _, _ in answers} == {200}
+    rows = [(named, row["model_version"], row["is_cat"]) for _, named, told in answers for row in told["predictions"]]
+    assert set(rows) == {(red, red, True), (blue, blue, False)}
+
+
+def tampered(served: Served, tmp_path: Path) -> str:
+    version = served.version("tampered")
+    (tmp_path / "entry.py").write_text("raise SystemExit")
+    tamper(served.client, version, tmp_path / "entry.py")
+    return version
+
+
+def of_unknown_contract(served: Served, _: Path) -> str:
+    version = served.version("future")
+    served.client.set_model_version_tag(MODEL, version, "contract", "99")
+    return version
+
+
+def corrupt(served: Served, tmp_path: Path) -> str:
+    """Registered as it is: its sum is right, and its network is no network."""
+    (tmp_path / "network.keras").write_bytes(b"PK\x03\x04 half a file")
+    with mlflow.start_run() as active:
+        pass
+    where = {"run": "corrupt", "mlflow_run": active.info.run_id, "dataset": "d"}
+    return register(served.client, tmp_path / "network.keras", Figures(0.5, 0.1), **where)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(tampered, "have the sum"), (of_unknown_contract, "contract '99'; this code knows 1"), (corrupt, "be loaded")],
+    ids=["tampered", "contract", "corrupt"],
+)
+def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_serves_on(
+    served, champion, tmp_path, spoil, reason
+):
+    spoiled = spoil(served, tmp_path)
+    served.point(spoiled)
+    until(lambda: spoiled in served.live()["refused"])
+    assert reason in served.live()["refused"][spoiled]
+    assert served.live()["model_version"] == champion
+    assert served.ask(RED)[0].model_version == champion
+
+
+def test_a_deleted_champion_serves_on(served, champion):
+    gone = served.version("gone")
+    served.serve(gone)
+    served.client.delete_model_version(MODEL, gone)
+    assert served.ask(RED)[0].model_version == gone
+    served.serve(champion)
+
+
+def test_an_alias_that_is_taken_away_changes_nothing(served, champion):
+    served.client.delete_registered_model_alias(MODEL, "champion")
+    assert served.ask(RED)[0].model_version == champion
+    assert served.live()["model_version"] == champion
+
+
+def test_it_outlives_mlflow_and_its_own_death_without_mlflow(served, red, blue):
+    served.serve(blue)
+    served.mlflow.kill()
+    until(lambda: "cannot follow the champion now" in served.model.said)
+    assert served.ask(RED)[0].model_version == blue
+
+    served.model.kill()
+    served.model.start()
+    served.follows(blue)
+    assert "serving the last good copy" in served.model.said
+    assert (served.ask(RED)[0].model_version, served.live()["dataset"]) == (blue, "dataset-blue")
+
+    served.mlflow.start()
+    served.point(red)
+    served.follows(red)
+    assert served.ask(RED)[0].is_cat is True
+
+
+def test_sigterm_lets_the_request_in_flight_end(served, champion):
+    body = json.dumps(protocol(RED)).encode()
+    connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", "/invocations")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("content-length", str(len(body)))
+    connection.putheader("expect", "100-continue")  # the server says when it began to read
+    connection.endheaders(body[:0])
+    assert connection.sock.recv(100).startswith(b"HTTP/1.1 100")
+    connection.send(body[:50])
+    served.model.process.send_signal(signal.SIGTERM)
+    until(lambda: not served.model.answers())
+    connection.send(body[50:])
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert json.loads(answer.read())["predictions"][0]["model_version"] == champion
+    assert served.model.process.wait(timeout=60) in (0, -signal.SIGTERM)
