@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 import httpx
 
@@ -27,27 +28,31 @@ def redeploy(store: ObjectStore, run: str) -> dict[str, str | None]:
 
 
 def follow_or_undo(settings: Settings, version: str, *, replaced: str | None) -> None:
-    """Wait for the live server; if it does not follow, put the alias back and raise ModelError."""
-    if live_version_becomes(settings, version):
+    """Wait for the live server; if it does not follow, put the alias back and raise ModelError with the reason."""
+    refusal = refusal_of_live_server(settings, version)
+    if refusal is None:
         return
     client = connect()
     if champion_version(client) == version:  # else somebody moved it on meanwhile: theirs to answer for
         restore(client, replaced)
     raise ModelError(
-        f"the model server did not serve version {version} within {settings.live_within_seconds:.0f} seconds; "
-        f"`champion` is {champion_version(client) or 'nobody'} again. Read the server's log, then try again"
+        f"version {version} is not live: {refusal}; `champion` is {champion_version(client) or 'nobody'} now. "
+        "Read the server's log, then try again"
     )
 
 
-def live_version_becomes(settings: Settings, version: str) -> bool:
-    """Wait until the live server names this version, for as long as the settings allow."""
+def refusal_of_live_server(settings: Settings, version: str) -> str | None:
+    """Wait for the live server to name this version; none when it does, else why it does not."""
     end = time.monotonic() + settings.live_within_seconds
     while time.monotonic() < end:
-        if _live_version(settings) == version:
+        live = _live(settings)
+        if live.get("model_version") == version:
             log.info("version %s is live", version)
-            return True
+            return None
+        if refused := live.get("refused", {}).get(version):
+            return f"the model server refuses it: {refused}"
         time.sleep(0.5)
-    return False
+    return f"the model server did not serve it within {settings.live_within_seconds:.0f} seconds"
 
 
 def _move(decision: Decision) -> None:
@@ -64,9 +69,9 @@ def _move(decision: Decision) -> None:
     promote(client, decision.challenger, replaces=decision.predecessor)
 
 
-def _live_version(settings: Settings) -> str | None:
+def _live(settings: Settings) -> dict[str, Any]:
+    """What the server says, also before its first model; nothing while it does not answer."""
     try:
-        answer = httpx.get(f"{settings.live_url}/live", timeout=5)
-        return str(answer.json()["model_version"]) if answer.is_success else None
-    except (httpx.HTTPError, ValueError, KeyError):
-        return None
+        return dict(httpx.get(f"{settings.live_url}/live", timeout=5).json())
+    except (httpx.HTTPError, ValueError, TypeError):
+        return {}

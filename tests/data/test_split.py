@@ -60,7 +60,7 @@ def test_uploads_are_never_sampled_away():
 
 def test_unreviewed_uploads_wait_on_val_and_test():
     held = hold_for_review(photos(300, "uploads", "user"))
-    waiting = held["fate"] == "waiting for review"
+    waiting = (held["fate"] == "waiting for review").fillna(False)
     assert set(held.loc[waiting, "side"]) == {"val", "test"}
     assert set(held.loc[~waiting, "side"]) == {"train"}
     assert hold_for_review(photos(300, "uploads", "reviewed"))["fate"].isna().all()

@@ -40,6 +40,7 @@ class LiveStandIn:
         self.serves: str | None = None  # none: it follows the alias
         self.asked = lambda: None  # what happens in the world when it is asked
         self.status = 200
+        self.refused: dict[str, str] = {}
 
     def version(self) -> str | None:
         return self.serves or champion_version(connect())
@@ -52,7 +53,7 @@ def answering(live: LiveStandIn) -> Iterator[str]:
             live.asked()
             self.send_response(live.status)
             self.end_headers()
-            self.wfile.write(json.dumps({"model_version": live.version()}).encode())
+            self.wfile.write(json.dumps({"model_version": live.version(), "refused": live.refused}).encode())
 
         def log_message(self, *_) -> None:
             pass
@@ -179,15 +180,25 @@ def test_a_server_that_does_not_follow_gets_its_champion_back(client, live, lake
     client.set_registered_model_alias(MODEL, ALIAS, old)
     decided(lake, new, old)
     live.serves, live.status = old, status
-    with pytest.raises(ModelError, match=f"did not serve version {new} within 1 .*`champion` is {old} again"):
+    told = f"version {new} is not live: .*did not serve it within 1 .*`champion` is {old} now"
+    with pytest.raises(ModelError, match=told):
         redeploy(lake, RUN)
     assert champion_version(client) == old
+
+
+def test_a_server_that_refuses_is_not_waited_for(client, live, lake, old, new, monkeypatch):
+    monkeypatch.setenv("CAT_LIVE_WITHIN_SECONDS", "3600")
+    client.set_registered_model_alias(MODEL, ALIAS, old)
+    decided(lake, new, old)
+    live.serves, live.refused = old, {new: "another sum"}
+    with pytest.raises(ModelError, match=f"refuses it: another sum; `champion` is {old} now"):
+        redeploy(lake, RUN)
 
 
 def test_where_there_was_no_champion_there_is_none_again(client, live, lake, old, new, monkeypatch):
     decided(lake, new, None)
     monkeypatch.setenv("CAT_SERVER_URL", "http://127.0.0.1:9")  # nobody answers
-    with pytest.raises(ModelError, match="`champion` is nobody again"):
+    with pytest.raises(ModelError, match="`champion` is nobody now"):
         redeploy(lake, RUN)
     assert champion_version(client) is None
 
@@ -237,7 +248,7 @@ def test_a_kill_before_the_server_confirmed_is_made_good_by_the_next_try(client,
     client.set_registered_model_alias(MODEL, ALIAS, old)
     decided(lake, new, old)
     with monkeypatch.context() as patch:
-        patch.setattr(redeploying, "live_version_becomes", dies)
+        patch.setattr(redeploying, "refusal_of_live_server", dies)
         with pytest.raises(Killed):
             redeploy(lake, RUN)
     assert champion_version(client) == new
@@ -253,7 +264,7 @@ def test_a_kill_before_the_undo_is_undone_by_the_next_try(client, live, lake, ol
         with pytest.raises(Killed):
             redeploy(lake, RUN)
     assert champion_version(client) == new
-    with pytest.raises(ModelError, match=f"`champion` is {old} again"):
+    with pytest.raises(ModelError, match=f"`champion` is {old} now"):
         redeploy(lake, RUN)
     assert champion_version(client) == old
 
