@@ -148,7 +148,8 @@ def test_curves_params_and_figures_lie_in_the_mlflow_run(done):
     data = done.client.get_run(done.mlflow_run).data
     for name in ("loss", "val_loss", "average_precision", "val_average_precision"):
         assert len(done.client.get_metric_history(done.mlflow_run, name)) == PARAMS.epochs
-    assert (data.params["image_size"], data.params["epochs"], data.params["seed"]) == ("32", "1", "2025")
+    found = [data.params[name] for name in ("recipe_image_size", "epochs", "recipe_seed")]
+    assert found == ["32", "1", "2025"]
     base = written(done)["slices"]["base"]
     assert data.metrics["test_f1"] == pytest.approx(base["f1"]["value"])
     assert data.metrics["test_f1_low"] == pytest.approx(base["f1"]["low"])
