@@ -15,7 +15,7 @@ import string
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +41,7 @@ class Stack:
         self.environment = stack_environment(settings)
         self.processes: dict[str, subprocess.Popen] = {}
         self.deaths: dict[str, list[float]] = {name: [] for name in commands}
+        self.dead: dict[str, list[int]] = {name: [] for name in commands}
 
     def start(self) -> None:
         run_to_end(["airflow", "db", "migrate"], self.environment, self.log_file("airflow-migrate"))
@@ -54,6 +55,7 @@ class Stack:
                 continue
             log.warning("%s ended with %s; starting it again", name, process.returncode)
             self._count_death(name)
+            self._end_orphans(name, process.pid)
             self._start(name)
 
     def stop(self) -> None:
@@ -66,6 +68,17 @@ class Stack:
     def _start(self, name: str) -> None:
         with self.log_file(name).open("ab") as output:
             self.processes[name] = _spawn(shlex.split(self.commands[name]), self.environment, output)
+
+    def _end_orphans(self, name: str, dead: int) -> None:
+        """What died twice may find its port held by children that its first death left: they end.
+
+        Not at the first death: the supervisors of running tasks bring their work to its end without a scheduler.
+        """
+        self.dead[name].append(dead)
+        if len(self.deaths[name]) > 1:
+            for group in self.dead[name]:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
 
     def _count_death(self, name: str) -> None:
         now = time.monotonic()

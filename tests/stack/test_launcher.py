@@ -101,6 +101,33 @@ def test_what_dies_is_started_again(settings, monkeypatch):
     stack.stop()
 
 
+ORPHANING = f"""{sys.executable} -c '
+import os, socket, sys, time
+server = socket.socket()
+try:
+    server.bind(("127.0.0.1", int(sys.argv[1])))
+except OSError:
+    sys.exit(0)
+server.listen()
+os.fork()
+time.sleep(600)'"""
+
+
+def test_a_port_that_the_child_of_a_killed_process_holds_is_freed(settings, monkeypatch):
+    """MLflow's server is such a pair: what is started again finds the port taken, and ends."""
+    stack = stack_of(settings, monkeypatch, pair=f"{ORPHANING} {settings.mlflow_port}")
+    stack.start()
+    wait_for(lambda: len(marked(str(settings.home))) == 2)
+    stack.processes["pair"].kill()
+    stack.processes["pair"].wait()
+    stack.check()  # the orphan holds the port
+    stack.processes["pair"].wait()
+    stack.check()
+    wait_for(lambda: len(marked(str(settings.home))) == 2)
+    assert stack.processes["pair"].poll() is None
+    stack.stop()
+
+
 def test_what_keeps_dying_is_given_up_with_its_last_words(settings, monkeypatch):
     stack = stack_of(settings, monkeypatch, broken=f"{sys.executable} -c 'raise SystemExit(\"no database\")'")
     stack.start()
