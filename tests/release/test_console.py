@@ -67,7 +67,7 @@ def test_a_server_that_does_not_follow_undoes_it(client, live, old, new, capsys)
     promote(client, old, replaces=None)
     live.serves = old
     assert main(["champion", new]) == 1
-    assert f"did not serve version {new}" in capsys.readouterr().err
+    assert f"version {new} is not live" in capsys.readouterr().err
     assert champion_version(client) == old
 
 

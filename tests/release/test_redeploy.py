@@ -208,7 +208,7 @@ def test_an_alias_that_moves_on_during_the_wait_is_not_put_back(client, live, la
     decided(lake, new, old)
     live.serves = old
     live.asked = lambda: client.set_registered_model_alias(MODEL, ALIAS, other)
-    with pytest.raises(ModelError, match=f"did not serve version {new}.*`champion` is {other}"):
+    with pytest.raises(ModelError, match=f"version {new} is not live.*`champion` is {other}"):
         redeploy(lake, RUN)
     assert champion_version(client) == other
 
