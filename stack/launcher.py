@@ -76,9 +76,11 @@ class Stack:
         """
         self.dead[name].append(dead)
         if len(self.deaths[name]) > 1:
-            for group in self.dead[name]:
+            for process in marked(str(self.settings.home)):  # only our own: an old number may be another's by now
                 with suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+                    if os.getpgid(process.pid) in self.dead[name]:
+                        _send(process, signal.SIGKILL)
+            self.dead[name].clear()
 
     def _count_death(self, name: str) -> None:
         now = time.monotonic()

@@ -12,24 +12,14 @@ from playwright.sync_api import Page, expect, sync_playwright
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.settings import ROOT
+from stack.screenshots import ARGUMENTS, BROWSERS
 from tests.app.test_ask_page import ModelServer
 from tests.conftest import free_port, server
 from tests.pictures import drawing
 
 pytestmark = pytest.mark.functional
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PATIENCE = 60_000  # milliseconds: a machine that trains meanwhile is slow
 
 
@@ -57,7 +47,7 @@ def chromium():
     if found is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=found, args=[*ARGUMENTS, *CAMERA])
         yield browser
         browser.close()
 
