@@ -52,7 +52,8 @@ def retrain():
         from include.data.snapshot import anything_new
         from include.records import RetrainParams
 
-        return anything_new(open_lake(), run_id, RetrainParams.of(params), SETTINGS.recipe)
+        recipe = SETTINGS.recipe | SETTINGS.policy.model_dump()
+        return anything_new(open_lake(), run_id, RetrainParams.of(params), recipe)
 
     @task
     @fails_for_good
@@ -73,7 +74,21 @@ def retrain():
     def deduplicate(*, run_id: str) -> str:
         from include.data.dataset import deduplicate
 
-        return deduplicate(open_lake(), run_id)
+        return deduplicate(open_lake(), run_id, SETTINGS.policy)
+
+    @task
+    @fails_for_good
+    def embed(*, run_id: str) -> dict:
+        from include.model.extractor import embed
+
+        return embed(open_lake(), run_id, cache=SETTINGS.pixel_cache, seed=SETTINGS.seed)
+
+    @task
+    @fails_for_good
+    def check_labels(*, run_id: str) -> str:
+        from include.data.dataset import check_labels
+
+        return check_labels(open_lake(), run_id, SETTINGS.policy)
 
     @task
     @fails_for_good
@@ -87,7 +102,13 @@ def retrain():
     def publish_dataset(*, run_id: str, params: dict) -> str:
         from include.data.dataset import publish
 
-        return publish(open_lake(), run_id, images_per_source=params["images_per_source"])
+        return publish(
+            open_lake(),
+            run_id,
+            images_per_source=params["images_per_source"],
+            policy=SETTINGS.policy,
+            run_url=f"{SETTINGS.airflow_url}/dags/retrain/runs/{run_id}",
+        )
 
     @task(**TRAINING_ARGS)
     @fails_for_good
@@ -142,7 +163,7 @@ def retrain():
     @task_group
     def check(described):
         dataset = publish_dataset()
-        described >> deduplicate() >> split() >> dataset
+        described >> deduplicate() >> embed() >> check_labels() >> split() >> dataset
         return dataset
 
     @task_group(group_id="train")

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -11,11 +11,61 @@ SAMPLE = "sample"
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 
 
+class Quality(BaseModel):
+    """Below or above what a photo teaches nothing. Sources: .env.example."""
+
+    model_config = ConfigDict(frozen=True)
+
+    min_side: int = Field(default=32, ge=1)
+    min_aspect_ratio: float = Field(default=0.35, ge=0, le=1)
+    min_entropy: float = Field(default=1.5, ge=0)
+    min_lightest: float = Field(default=0.32, ge=0, le=1)
+    max_darkest: float = Field(default=0.95, ge=0, le=1)
+    min_sharpness: float = Field(default=15, ge=0)
+
+
+class Copies(BaseModel):
+    """When two photos are one. Sources: .env.example."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_distance: int = Field(default=10, ge=0, le=20)
+    min_likeness: float = Field(default=0.84, ge=0, le=1)
+    max_cluster: int = Field(default=20, ge=2)
+
+
+class Labels(BaseModel):
+    """When a label is doubted. Sources: .env.example."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_per_session: int = Field(default=20, ge=1)
+    neighbours: int = Field(default=15, ge=1)
+    min_agreement: float = Field(default=0.3, ge=0, le=1)
+    max_share_of_class: float = Field(default=0.2, ge=0, le=1)
+    free_per_class: int = Field(default=50, ge=0)
+
+
+class Policy(BaseModel):
+    """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    quality: Quality = Quality()
+    copies: Copies = Copies()
+    labels: Labels = Labels()
+
+
 class Settings(BaseSettings):
     """Read from ``CAT_*`` variables, else from ``.env`` in the project's folder, else these defaults."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CAT_", env_file=ROOT / ".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix="CAT_",
+        env_file=ROOT / ".env",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     base_data: str = SAMPLE
@@ -45,6 +95,8 @@ class Settings(BaseSettings):
 
     shard_size: int = Field(default=500, ge=1)
 
+    policy: Policy = Policy()
+
     image_size: int = Field(default=96, ge=32)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -73,6 +125,15 @@ class Settings(BaseSettings):
     @property
     def lake(self) -> str:
         return self.lake_url or f"file://{self.home / 'lake'}"
+
+    @property
+    def pixel_cache(self) -> Path:
+        """Where decoded pixels of base photos are kept."""
+        return self.home / "cache" / "pixels"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{self.host}:{self.airflow_port}"
 
     @property
     def tracking_url(self) -> str:

@@ -6,36 +6,63 @@ import logging
 
 import pandas as pd
 
-from include.data import dedupe, split
-from include.data.facts import read_facts
+from include.data import dedupe, labels, split
+from include.data.card import draw_card, draw_clusters
+from include.data.compared import compare
+from include.data.facts import HASHES, read_facts
+from include.data.features import read_features
 from include.data.snapshot import read_snapshot
 from include.data.uploads import fingerprint, lake_secret
 from include.errors import DatasetError, ObjectNotFound
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
-from include.records import SOURCES, UNKNOWN_KIND, UPLOADS, label_of
+from include.records import UNKNOWN_KIND, UPLOADS, label_of
+from include.settings import Policy
 
 log = logging.getLogger(__name__)
 
 MANIFEST = ["sha256", "key", "source", "label", "kind", "label_origin", "weight", "cluster", "side"]
+FATES = [
+    "key",
+    "source",
+    "side",
+    "label",
+    "label_origin",
+    "fate",
+    "why",
+    "cluster",
+    "crowd",
+    "suspect",
+    "label_quality",
+]
 
 
-def deduplicate(store: ObjectStore, run: str) -> str:
+def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
     """Task: every photo of the snapshot with its facts, and the fate of copies and conflicts."""
-    photos = find_copies(gather(store, run))
+    photos = find_copies(store, gather(store, run), policy)
     return write_table(store, layout.run_table(run, "deduplicated"), photos)
+
+
+def read_deduplicated(store: ObjectStore, run: str) -> pd.DataFrame:
+    return read_table(store, layout.run_table(run, "deduplicated"))
+
+
+def check_labels(store: ObjectStore, run: str, policy: Policy) -> str:
+    """Task: the fate of photos whose label is doubted; all that is left has features."""
+    photos = doubt_labels(store, read_deduplicated(store, run), policy)
+    return write_table(store, layout.run_table(run, "labels"), photos)
 
 
 def choose(store: ObjectStore, run: str, *, images_per_source: int) -> str:
     """Task: the side of every photo and whether this run uses it."""
-    photos = read_table(store, layout.run_table(run, "deduplicated"))
+    photos = read_table(store, layout.run_table(run, "labels"))
     chosen = choose_photos(photos, images_per_source=images_per_source, seed=_lake_seed(store))
     return write_table(store, layout.run_table(run, "split"), chosen)
 
 
-def publish(store: ObjectStore, run: str, *, images_per_source: int) -> str:
-    """Task: write the manifest under its digest, and a report with the fate of every photo. Returns the digest.
+def publish(store: ObjectStore, run: str, *, images_per_source: int, policy: Policy, run_url: str = "") -> str:
+    """Task: write the manifest under its digest, a report, the fate of every photo, and the card. Returns the digest.
 
     Raises DatasetError when a side lacks cats or others: such a dataset can neither train nor judge.
     """
@@ -44,8 +71,13 @@ def publish(store: ObjectStore, run: str, *, images_per_source: int) -> str:
     _check_sides(manifest)
     digest = digest_of(manifest)
     write_table(store, layout.manifest(digest), manifest)
-    report = {"digest": digest, "run": run, "images_per_source": images_per_source} | summarize(photos)
+    report = {"digest": digest, "run": run, "images_per_source": images_per_source, "policy": policy.model_dump()}
+    report |= summarize(photos)
     write_json(store, layout.dataset_report(digest), report)
+    write_table(store, layout.dataset_page(digest, "fates.parquet"), photos[FATES].sort_values("key"))
+    store.write(layout.dataset_page(digest, "clusters.html"), draw_clusters(store, photos, digest=digest).encode())
+    card = draw_card(store, photos, digest=digest, run=run, run_url=run_url)
+    store.write(layout.dataset_page(digest, "card.html"), card.encode())
     log.info("dataset %s: %d photos; fates: %s", digest[:12], len(manifest), report["fates"])
     return digest
 
@@ -53,7 +85,8 @@ def publish(store: ObjectStore, run: str, *, images_per_source: int) -> str:
 def rebuild(store: ObjectStore, digest: str) -> pd.DataFrame:
     """Work a manifest out again from the snapshot of its run and compare; raises DatasetError if they differ."""
     report = read_report(store, digest)
-    photos = find_copies(gather(store, report["run"]))
+    policy = Policy(**report["policy"])
+    photos = doubt_labels(store, find_copies(store, gather(store, report["run"]), policy), policy)
     photos = choose_photos(photos, images_per_source=report["images_per_source"], seed=_lake_seed(store))
     manifest = to_manifest(photos)
     found = digest_of(manifest)
@@ -82,7 +115,7 @@ def gather(store: ObjectStore, run: str) -> pd.DataFrame:
     ``sha256`` is the photo's name: a plain hash for base photos, the keyed fingerprint for uploads.
     """
     base, uploads = read_snapshot(store, run)
-    photos = pd.concat([_as_photos(base), uploads], ignore_index=True)
+    photos = pd.concat([base, uploads], ignore_index=True)
     facts = read_facts(store, uploads).rename(columns={"problem": "broken"})
     photos = photos.merge(facts, on="key", how="left", validate="one_to_one")
     secret = lake_secret(store)
@@ -93,8 +126,14 @@ def gather(store: ObjectStore, run: str) -> pd.DataFrame:
     return photos.drop(columns=["broken", "bucket"])
 
 
-def find_copies(photos: pd.DataFrame) -> pd.DataFrame:
-    return dedupe.drop_copies(dedupe.set_aside(photos))
+def find_copies(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    pairs = compare(store, photos, policy.copies)
+    photos = dedupe.set_aside(photos.drop(columns=[*HASHES, "part"]), policy.quality)
+    return dedupe.drop_copies(dedupe.find_clusters(photos, pairs, max_cluster=policy.copies.max_cluster))
+
+
+def doubt_labels(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    return labels.check_labels(photos, read_features(store, photos[photos["fate"].isna()]), policy.labels)
 
 
 def choose_photos(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
@@ -104,7 +143,8 @@ def choose_photos(photos: pd.DataFrame, *, images_per_source: int, seed: int) ->
 def to_manifest(photos: pd.DataFrame) -> pd.DataFrame:
     """The used photos, ordered by key, with exactly the columns of the contract."""
     used = photos[photos["fate"] == split.USED].sort_values("key", ignore_index=True)
-    kind = used["source"].mask(used["source"] == UPLOADS, UNKNOWN_KIND)
+    known = used["label"] == used["source"].map(label_of)  # else a person said that the source is wrong
+    kind = used["source"].where(known & (used["source"] != UPLOADS), UNKNOWN_KIND)
     table = used.assign(kind=kind, weight=1.0)[MANIFEST]
     return table.astype({name: "string" for name in MANIFEST if name != "weight"})
 
@@ -130,7 +170,7 @@ def summarize(photos: pd.DataFrame) -> dict:
 
 
 def _fate(photo: dict) -> dict:
-    return {name: None if pd.isna(photo[name]) else photo[name] for name in ("key", "side", "label", "fate", "problem")}
+    return {name: None if pd.isna(photo[name]) else photo[name] for name in ("key", "side", "label", "fate", "why")}
 
 
 def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
@@ -139,11 +179,6 @@ def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     for (source, value), count in table.items():
         found.setdefault(str(source), {})[str(value)] = int(count)
     return found
-
-
-def _as_photos(base: pd.DataFrame) -> pd.DataFrame:
-    labels = base["source"].map({source: label_of(source) for source in SOURCES}).astype("string")
-    return base.assign(label=labels, label_origin="source", photo_id=pd.NA, review=pd.NA, problem=pd.NA)
 
 
 def _check_sides(manifest: pd.DataFrame) -> None:

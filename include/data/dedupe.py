@@ -1,53 +1,98 @@
-"""One photo counts once, and a photo with two labels not at all."""
+"""One picture counts once, and a picture with two labels not at all."""
 
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from include.data.measures import poor_quality
 from include.records import UPLOADS
+from include.settings import Quality
 
 QUARANTINED = "quarantined"
 UNLABELLED = "unlabelled"
 DROPPED = "dropped by review"
+POOR = "poor quality"
 CONFLICT = "conflict"
 COPY = "copy"
+CROWD = "crowd: waiting for review"
+STAYS_FIRST = {"test": 0, "val": 1, "train": 2}  # of a picture on several sides the copy that judges stays
 
 
-def set_aside(photos: pd.DataFrame) -> pd.DataFrame:
-    """The fate of photos that no comparison can change: broken, without a label, or dropped by a person."""
+def set_aside(photos: pd.DataFrame, quality: Quality) -> pd.DataFrame:
+    """The fate of photos that no comparison can change, and ``why``: broken, unlabelled, dropped, or teaching nothing.
+
+    Poor photos leave the train side only, and never against a review: what judges a model must be as users send it.
+    """
     fate = pd.Series(pd.NA, index=photos.index, dtype="string")
+    poor = poor_quality(photos, quality).where((photos["side"] == "train") & photos["review"].isna())
+    fate = fate.mask(poor.notna(), POOR)
     fate = fate.mask(photos["label"].isna(), UNLABELLED)
-    fate = fate.mask(photos["review"] == "drop", DROPPED)
-    return photos.assign(fate=fate.mask(photos["problem"].notna(), QUARANTINED))
+    fate = fate.mask(photos["review"].eq("drop").fillna(False).astype(bool), DROPPED)
+    fate = fate.mask(photos["problem"].notna(), QUARANTINED)
+    return photos.assign(fate=fate, why=photos["problem"].fillna(poor))
+
+
+def find_clusters(photos: pd.DataFrame, pairs: pd.DataFrame, *, max_cluster: int) -> pd.DataFrame:
+    """Name the cluster of each photo without a fate: the lowest of its members' names. Adds ``cluster``, ``crowd``.
+
+    Equal bytes (``fingerprint``) and ``pairs`` (keys ``first``, ``second``) tie photos together. A cluster of more
+    than ``max_cluster`` is a ``crowd``: chance may have tied it, so that only equal bytes count in it.
+    """
+    free = photos[photos["fate"].isna()]
+    ties = pairs[pairs["first"].isin(free["key"]) & pairs["second"].isin(free["key"])]
+    equal = _equal_bytes(free)
+    near = _components(free, pd.concat([equal, ties[["first", "second"]]]))
+    crowd = near.map(near.value_counts()) > max_cluster
+    number = near.astype(str).mask(crowd, "equal " + _components(free, equal).astype(str))
+    cluster = free["sha256"].groupby(number).transform("min")
+    return photos.assign(
+        cluster=cluster.reindex(photos.index).fillna(photos["sha256"]),
+        crowd=crowd.reindex(photos.index, fill_value=False),
+    )
 
 
 def drop_copies(photos: pd.DataFrame) -> pd.DataFrame:
-    """Fates within each cluster of equal photos (same fingerprint), and the cluster's name: the photo that stays.
+    """Fates within each cluster. Whose label counts: a review; else base photos where one of them judges (users cannot
+    empty val or test); else everybody. If those who count disagree, all leave; whoever disagrees with them leaves.
 
-    Whose label counts: a review, then on val and test the base set (what users say cannot empty the test side),
-    then everybody. If those who count disagree, the photo is nobody's; who disagrees with them is a conflict;
-    of the rest the first stays, base photos before uploads, and the others are copies.
+    Of the rest one stays: on test before val before train, base photos before uploads, the lowest sha256.
+    Uploads in a crowd wait for a person.
     """
-    photos = photos.assign(cluster=photos["sha256"], rank=[_rank(photo) for photo in photos.itertuples()])
+    photos = photos.assign(fate=photos["fate"].mask(photos["crowd"] & (photos["source"] == UPLOADS), CROWD))
     free = photos[photos["fate"].isna()]
-    for _, cluster in free[free.duplicated("fingerprint", keep=False)].groupby("fingerprint"):
-        first, fates = _judge(cluster)
-        photos.loc[cluster.index, "cluster"] = first
-        photos.loc[fates.index, "fate"] = fates
-    return photos.drop(columns="rank")
+    fates = [_judge(members) for _, members in free[free.duplicated("cluster", keep=False)].groupby("cluster")]
+    if fates:
+        left = pd.concat(fates)
+        photos.loc[left.index, "fate"] = left
+    return photos
 
 
-def _rank(photo) -> int:  # type: ignore[no-untyped-def]  # a row of itertuples
-    if photo.label_origin == "reviewed":
-        return 0
-    return 1 if photo.side == "train" or photo.source != UPLOADS else 2
-
-
-def _judge(cluster: pd.DataFrame) -> tuple[str, pd.Series]:
-    """The name of the photo that leads a cluster, and the fates of those that leave."""
-    ordered = cluster.assign(given=cluster["source"] == UPLOADS).sort_values(["rank", "given", "sha256", "key"])
-    leader = ordered.iloc[0]
-    labels = ordered.loc[ordered["rank"] == leader["rank"], "label"]
+def _judge(cluster: pd.DataFrame) -> pd.Series:
+    """The fates of those that leave a cluster."""
+    given = (cluster["source"] == UPLOADS).astype(bool)
+    reviewed = (cluster["label_origin"] == "reviewed").astype(bool)
+    judges = (cluster["side"] != "train").astype(bool)
+    unseen = given & ~reviewed & judges
+    rank = (1 + (unseen | (given & (~given & judges).any())).astype(int)).mask(reviewed, 0)
+    labels = cluster.loc[rank == rank.min(), "label"]
     if labels.nunique() > 1:
-        return leader["sha256"], pd.Series(CONFLICT, index=ordered.index, dtype="string")
-    others = ordered.iloc[1:]
-    fates = pd.Series(COPY, index=others.index, dtype="string")
-    return leader["sha256"], fates.mask(others["label"] != leader["label"], CONFLICT)
+        return pd.Series(CONFLICT, index=cluster.index, dtype="string")
+    agree = (cluster["label"] == labels.iloc[0]).astype(bool)
+    order = cluster.assign(unseen=unseen, given=given, place=cluster["side"].map(STAYS_FIRST))
+    stays = order[agree].sort_values(["unseen", "place", "given", "sha256", "key"]).index[0]
+    fates = pd.Series(COPY, index=cluster.index, dtype="string").mask(~agree, CONFLICT)
+    return fates.drop(stays)
+
+
+def _equal_bytes(photos: pd.DataFrame) -> pd.DataFrame:
+    """Each photo tied to the first with the same bytes."""
+    first = photos.groupby("fingerprint")["key"].transform("first")
+    return pd.DataFrame({"first": first, "second": photos["key"]})
+
+
+def _components(photos: pd.DataFrame, ties: pd.DataFrame) -> pd.Series:
+    """A number per photo, the same for photos that ties connect, however far."""
+    place = pd.Series(range(len(photos)), index=photos["key"])
+    ends = (place[ties["first"]].to_numpy(), place[ties["second"]].to_numpy())
+    graph = coo_array(([True] * len(ties), ends), shape=(len(photos), len(photos)))
+    return pd.Series(connected_components(graph, directed=False)[1], index=photos.index)

@@ -7,25 +7,29 @@ from typing import Any
 
 import pandas as pd
 
+from include.data.reviews import keys_about, read_records
 from include.data.uploads import collect_uploads
-from include.errors import DatasetError
+from include.errors import BadRecord, DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
-from include.records import UPLOADS, RetrainParams
+from include.records import UPLOADS, RetrainParams, Review, label_of
 
 log = logging.getLogger(__name__)
 
-POLICY_VERSION = 1  # raise it when the same photos and params should give another dataset or model
-BASE_COLUMNS = ["key", "source", "sha256"]
-UPLOAD_COLUMNS = ["key", "photo_id", "source", "label", "label_origin", "review", "problem"]
+POLICY_VERSION = 2  # raise it when the same photos and params should give another dataset or model
+SAID = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
+BASE_COLUMNS = ["key", "source", "sha256", *SAID]
+UPLOAD_COLUMNS = ["key", "photo_id", "source", *SAID, "session"]
 
 
 def snapshot_base(store: ObjectStore, run: str) -> str:
     """Freeze the list of base photos; returns the key of its table. Raises DatasetError for an empty lake."""
-    rows = [(key, *layout.parse_base(key)) for key in store.keys(layout.BASE)]
-    if not rows:
+    photos = [(key, layout.parse_base(key)) for key in store.keys(layout.BASE)]
+    if not photos:
         raise DatasetError("the lake holds no base photos: run the DAG ingest_base_datasets first")
+    reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, (photo.sha256 for _, photo in photos)))
+    rows = [{"key": key, **photo._asdict(), **_said(photo.source, reviews.get(photo.sha256))} for key, photo in photos]
     return write_table(store, layout.run_table(run, "base"), _table(rows, BASE_COLUMNS))
 
 
@@ -58,7 +62,8 @@ def anything_new(store: ObjectStore, run: str, params: RetrainParams, recipe: di
 def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, effective: dict[str, Any]) -> str:
     """sha256 over everything that a run's result depends on; tombstoned uploads are not in the tables."""
     digest = hashlib.sha256(json.dumps([POLICY_VERSION, effective], sort_keys=True).encode())
-    for table in (base[["key"]], uploads[["key", "label", "label_origin", "review"]]):
+    for table in (base, uploads):
+        table = table[["key", "label", "label_origin", "review"]]
         digest.update(table.to_csv(index=False).encode())
     return digest.hexdigest()
 
@@ -67,6 +72,17 @@ def finish_run(store: ObjectStore, run: str) -> None:
     """From now on a run with the same inputs has nothing to do."""
     inputs = read_json(store, layout.run_json(run, "inputs"))
     write_json(store, layout.LATEST_RUN, {"run": layout.run_name(run), "input_digest": inputs["input_digest"]})
+
+
+def _said(source: str, review: Review | BadRecord | None) -> dict[str, str | None]:
+    """What a base photo is called: by its source, or by the person who reviewed it."""
+    said = {"label": label_of(source), "label_origin": "source", "review": None, "problem": None}
+    if isinstance(review, BadRecord):
+        return said | {"problem": str(review)}
+    if not review:
+        return said
+    label = review.label if review.verdict == "relabel" else said["label"]
+    return said | {"label": label, "label_origin": "reviewed", "review": review.verdict}
 
 
 def _table(rows: list, columns: list[str]) -> pd.DataFrame:

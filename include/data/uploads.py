@@ -2,19 +2,15 @@
 
 import hashlib
 import hmac
-import logging
 import secrets
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from include.data.decoding import decode
+from include.data.reviews import keys_about, read_records
 from include.errors import BadRecord
 from include.lake import layout
-from include.lake.base import ObjectStore, keep_first, read_many
-from include.records import LABELS, UPLOADS, Feedback, JsonRecord, Review, UploadRecord
-
-log = logging.getLogger(__name__)
-Record = TypeVar("Record", bound=JsonRecord)
+from include.lake.base import ObjectStore, keep_first
+from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
 
 
 def lake_secret(store: ObjectStore) -> bytes:
@@ -49,43 +45,30 @@ def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
     store.write(layout.feedback(photo_id), Feedback(photo_id, answer, said_at).to_json())
 
 
-def save_review(store: ObjectStore, review: Review) -> None:
-    """A person's final word; a second review of the same photo raises PreconditionFailed."""
-    store.create(layout.review(review.photo_id), review.to_json())
-
-
 def collect_uploads(store: ObjectStore) -> list[dict[str, str | None]]:
     """Who said what until now: a row for each complete upload that nobody asked to forget, by photo_id.
 
     Keys: key, photo_id, source, label (cat, not_cat or none), label_origin (user or reviewed), review (keep,
-    relabel, drop or none), problem (why its feedback or review cannot be read, or none).
+    relabel, drop or none), problem (why its feedback or review cannot be read, or none), session.
     """
     forgotten = _ids(store, layout.TOMBSTONES)
     complete = [key for key in store.keys(layout.UPLOADS) if key == layout.upload_record(layout.photo_id_of(key))]
     photo_ids = [photo_id for photo_id in map(layout.photo_id_of, complete) if photo_id not in forgotten]
-    answers = _latest(store, Feedback, layout.FEEDBACK, photo_ids)
-    reviews = _latest(store, Review, layout.REVIEWS, photo_ids)
-    return [_row(photo_id, answers.get(photo_id), reviews.get(photo_id)) for photo_id in photo_ids]
+    answers = read_records(store, Feedback, keys_about(store, layout.FEEDBACK, photo_ids))
+    reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, photo_ids))
+    records = read_records(store, UploadRecord, [layout.upload_record(photo_id) for photo_id in photo_ids])
+    return [
+        _row(photo_id, answers.get(photo_id), reviews.get(photo_id)) | {"session": _session(records[photo_id])}
+        for photo_id in photo_ids
+    ]
+
+
+def _session(record: UploadRecord | BadRecord) -> str | None:
+    return record.session if isinstance(record, UploadRecord) else None
 
 
 def _ids(store: ObjectStore, prefix: str) -> set[str]:
     return {layout.photo_id_of(key) for key in store.keys(prefix)}
-
-
-def _latest(store: ObjectStore, kind: type[Record], prefix: str, photo_ids: list[str]) -> dict[str, Record | BadRecord]:
-    wanted = set(photo_ids)
-    keys = [key for key in store.keys(prefix) if layout.photo_id_of(key) in wanted]
-    bodies = read_many(store, keys)
-    return {layout.photo_id_of(key): _parse(kind, key, body) for key, body in zip(keys, bodies, strict=True)}
-
-
-def _parse(kind: type[Record], key: str, body: bytes) -> Record | BadRecord:
-    """One unreadable record is the fate of one photo, never of the run."""
-    try:
-        return kind.from_json(body)
-    except BadRecord as error:
-        log.warning("%s: %s", key, error)
-        return error
 
 
 def _row(

@@ -28,7 +28,11 @@ def write_table(store: ObjectStore, key: str, table: pd.DataFrame) -> str:
 
 
 def read_table(store: ObjectStore, key: str) -> pd.DataFrame:
-    return pd.read_parquet(io.BytesIO(store.read(key)))
+    return parse_table(store.read(key))
+
+
+def parse_table(body: bytes) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(body))
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

@@ -8,13 +8,12 @@ UPLOADS = "uploads/"
 FEEDBACK = "feedback/"
 REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
-FACTS_VERSION = 1  # raise it when facts mean something else; the old ones are then ignored
+FACTS_VERSION = 2  # raise it when facts mean something else; the old ones are then ignored
 
 LAKE = "lake.json"  # base set and seed, write-once
 SECRET = "secret"  # key of the uploads' fingerprints, write-once
 LATEST_RUN = "runs/latest.json"  # the last run that came to its end
 BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
-UPLOAD_FACTS = f"facts/v{FACTS_VERSION}/uploads/"
 
 
 class BaseKey(NamedTuple):
@@ -44,8 +43,8 @@ def upload_pixels(photo_id: str, version: str) -> str:
 
 
 def photo_id_of(key: str) -> str:
-    """The photo that a key of uploads, feedback, reviews, tombstones or their facts speaks of."""
-    for prefix in (UPLOADS, FEEDBACK, REVIEWS, TOMBSTONES, UPLOAD_FACTS):
+    """The photo that a key of uploads, feedback, reviews or tombstones speaks of."""
+    for prefix in (UPLOADS, FEEDBACK, REVIEWS, TOMBSTONES):
         if key.startswith(prefix):
             return key.removeprefix(prefix).split("/")[0].removesuffix(".json")
     raise ValueError(f"key {key!r} is not about an upload")
@@ -68,8 +67,33 @@ def base_facts(members: str) -> str:
     return f"{BASE_FACTS}{members}.parquet"
 
 
+def thumbnails(facts: str) -> str:
+    """The small grey pictures of the base photos whose facts are the part ``facts``."""
+    return facts.replace("/base/", "/thumbnails/")
+
+
 def upload_facts(photo_id: str) -> str:
-    return f"{UPLOAD_FACTS}{photo_id}.json"
+    """Facts of an upload hold a small picture of it: inside its own folder, so that forgetting it forgets them."""
+    return f"{UPLOADS}{photo_id}/facts-v{FACTS_VERSION}.json"
+
+
+def copies(rules: str) -> str:
+    """Which photos were compared with each other by ``rules``, and which of them show the same picture."""
+    return f"facts/v{FACTS_VERSION}/copies-{rules}.parquet"
+
+
+def extractor(version: str) -> str:
+    """The network whose features the label checks use; trained once for a lake."""
+    return f"extractors/{version}.keras"
+
+
+def base_features(version: str, members: str = "") -> str:
+    """One part of the base photos' features; without ``members`` the prefix of all."""
+    return f"facts/v{FACTS_VERSION}/features/{version}/{members}" + (".parquet" if members else "")
+
+
+def upload_features(photo_id: str, version: str) -> str:
+    return f"{UPLOADS}{photo_id}/features-{version}.parquet"
 
 
 def quarantine(key: str) -> str:
@@ -79,6 +103,11 @@ def quarantine(key: str) -> str:
 
 def manifest(digest: str) -> str:
     return f"datasets/{digest}/manifest.parquet"
+
+
+def dataset_page(digest: str, name: str) -> str:
+    """A page for people, or a table for tools, beside the manifest."""
+    return f"datasets/{digest}/{name}"
 
 
 def dataset_report(digest: str) -> str:

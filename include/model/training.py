@@ -62,7 +62,7 @@ def fit(pixels: Pixels, manifest: pd.DataFrame, *, epochs: int, settings: Settin
 
 
 def cache_folder(settings: Settings) -> Path:
-    return settings.home / "cache" / "pixels"
+    return settings.pixel_cache
 
 
 def _early_stopping(epochs: int) -> keras.callbacks.Callback:

@@ -1,15 +1,28 @@
 import pandas as pd
 import pytest
 
-from include.data.dedupe import drop_copies, set_aside
+from include.data import dedupe
+from include.data.facts import MEASURES
+from include.settings import Quality
+
+NO_PAIRS = pd.DataFrame({"first": [], "second": []})
 
 COLUMNS = ["key", "source", "label", "side", "label_origin", "fingerprint"]
 
 
 def photos(*rows: tuple) -> pd.DataFrame:
     """One photo per row; its key is also its name."""
-    table = pd.DataFrame(rows, columns=COLUMNS).assign(review=None, problem=None)
-    return set_aside(table.assign(sha256=table["key"]))
+    return set_aside(pd.DataFrame(rows, columns=COLUMNS).assign(review=None, problem=None))
+
+
+def set_aside(table: pd.DataFrame) -> pd.DataFrame:
+    """Photos of good quality, each named by its key."""
+    good = {"width": 100, "height": 100} | dict.fromkeys(MEASURES, 0.5) | {"entropy": 7.0, "sharpness": 50.0}
+    return dedupe.set_aside(table.assign(sha256=table["key"], **good), Quality())
+
+
+def drop_copies(table: pd.DataFrame, pairs: pd.DataFrame = NO_PAIRS, *, max_cluster: int = 20) -> pd.DataFrame:
+    return dedupe.drop_copies(dedupe.find_clusters(table, pairs, max_cluster=max_cluster))
 
 
 def fates(table: pd.DataFrame) -> dict[str, str | None]:
@@ -69,5 +82,5 @@ def test_reviews_that_disagree_leave_nothing():
 
 def test_what_was_set_aside_is_nobodys_copy():
     table = pd.DataFrame([base("a"), upload("b", None), base("c"), upload("d")], columns=COLUMNS)
-    table = table.assign(sha256=table["key"], problem=["broken", None, None, None], review=[None, None, None, "drop"])
+    table = table.assign(problem=["broken", None, None, None], review=[None, None, None, "drop"])
     assert fates(set_aside(table)) == {"a": "quarantined", "b": "unlabelled", "c": None, "d": "dropped by review"}

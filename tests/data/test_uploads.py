@@ -1,6 +1,7 @@
 import pytest
 
-from include.data.uploads import collect_uploads, fingerprint, lake_secret, photo_id_of, save_feedback, save_review
+from include.data.reviews import save_review
+from include.data.uploads import collect_uploads, fingerprint, lake_secret, photo_id_of, save_feedback
 from include.errors import BadRecord, NotAPhoto, PreconditionFailed
 from include.lake import layout
 from include.records import Feedback, Review, UploadRecord

@@ -1,0 +1,53 @@
+"""Which photos of the lake show the same picture; no two are ever compared twice."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from include.data.copies import find_pairs
+from include.data.facts import read_thumbnails, unpack_hashes
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import read_table, write_table
+from include.settings import Copies
+
+log = logging.getLogger(__name__)
+
+NOTHING = pd.DataFrame({"first": [], "second": [], "likeness": []}).astype({"first": "string", "second": "string"})
+
+
+def compare(store: ObjectStore, facts: pd.DataFrame, rules: Copies) -> pd.DataFrame:
+    """All pairs of equal pictures among these photos: columns first, second (keys), likeness (0 to 1).
+
+    ``facts`` has a row per photo with its hashes. Whoever was compared before is compared with new photos only.
+    """
+    facts = facts[facts["codes"].notna()].sort_values("key", ignore_index=True)
+    kept = layout.copies(f"{rules.max_distance}-{rules.min_likeness}")
+    known = read_table(store, kept) if store.exists(kept) else NOTHING
+    new = ~facts["key"].isin(known["first"]).to_numpy(bool)
+    if new.any():
+        known = pd.concat([known, _alone(facts["key"][new]), _compare(store, facts, new, rules)], ignore_index=True)
+        write_table(store, kept, known)
+    pairs = known.dropna(subset="second")
+    here = pairs["first"].isin(facts["key"]) & pairs["second"].isin(facts["key"])
+    log.info("%d new photos compared with %d; %d pairs in all", new.sum(), len(facts), here.sum())
+    return pairs[here].sort_values(["first", "second"], ignore_index=True)
+
+
+def _compare(store: ObjectStore, facts: pd.DataFrame, new: np.ndarray, rules: Copies) -> pd.DataFrame:
+    codes, upright = unpack_hashes(facts)
+    return find_pairs(
+        facts["key"].to_numpy(),
+        codes,
+        upright,
+        lambda rows: read_thumbnails(store, facts.iloc[rows]),
+        new=new,
+        max_distance=rules.max_distance,
+        min_likeness=rules.min_likeness,
+    )
+
+
+def _alone(keys: pd.Series) -> pd.DataFrame:
+    """A photo without a partner: how the table remembers that it was compared."""
+    return pd.DataFrame({"first": keys, "second": pd.NA, "likeness": np.nan})

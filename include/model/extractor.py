@@ -1,0 +1,93 @@
+"""The pinned network whose features the label checks use: trained once on a lake's train side, and kept in the lake.
+
+Never the champion: a promotion must not change which labels are doubted, and with them a dataset's digest.
+"""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from include.data.dataset import read_deduplicated
+from include.data.features import EXTRACTOR, without_features, write_features
+from include.data.split import sample
+from include.lake import layout
+from include.lake.base import ObjectStore, keep_first
+from include.model.feeding import train_batches
+from include.model.network import build_network, compile_network
+from include.model.pixels import Pixels, load_pixels
+from include.records import UPLOADS
+
+log = logging.getLogger(__name__)
+
+SIZE = 64  # pixels
+EPOCHS = 6  # few: features that know the photos by heart would agree with their wrong labels
+BATCH = 64
+PER_SOURCE = 2000
+AT_ONCE = 500
+
+
+def embed(store: ObjectStore, run: str, *, cache: Path, seed: int) -> dict[str, int]:
+    """Task: features for every usable photo of the run that has none; trains the extractor where the lake has none.
+
+    ``cache`` is the folder of decoded pixels. Returns how many photos were embedded.
+    """
+    photos = read_deduplicated(store, run)
+    usable = photos[photos["fate"].isna()]
+    missing = without_features(store, usable)
+    extractor = load_extractor(store) or train_extractor(store, usable, cache=cache, seed=seed)
+    for start in range(0, len(missing), AT_ONCE):
+        some = missing.iloc[start : start + AT_ONCE]
+        write_features(store, some, _features(extractor, load_pixels(store, some, folder=cache, size=SIZE)))
+        log.info("features of %d of %d photos", min(start + AT_ONCE, len(missing)), len(missing))
+    return {"embedded": len(missing)}
+
+
+def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, seed: int) -> keras.Model:
+    """Train on base photos of the train side, at most 2,000 per source; whoever stores first is everybody's."""
+    base = usable[(usable["source"] != UPLOADS) & (usable["side"] == "train")]
+    chosen = sample(base, images_per_source=PER_SOURCE, seed=seed)
+    chosen = chosen[chosen["fate"] == "used"].assign(kind=chosen["source"], weight=1.0)
+    log.info("training the feature extractor %s on %d photos, once for this lake", EXTRACTOR, len(chosen))
+    keras.utils.set_random_seed(seed)
+    network = build_network(image_size=SIZE)
+    steps = -(-len(chosen) // BATCH)
+    compile_network(network, learning_rate=2e-3, steps=steps * EPOCHS)
+    pixels = load_pixels(store, chosen, folder=cache, size=SIZE)
+    batches = train_batches(pixels, chosen, batch_size=BATCH, seed=seed)
+    network.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
+    keep_first(store, layout.extractor(EXTRACTOR), _to_bytes(keras.Model(network.input, network.layers[-3].output)))
+    extractor = load_extractor(store)
+    assert extractor is not None
+    return extractor
+
+
+def load_extractor(store: ObjectStore) -> keras.Model | None:
+    """The lake's extractor: uint8 (batch, 64, 64, 3) to float32 (batch, features); none where it was not trained."""
+    key = layout.extractor(EXTRACTOR)
+    if not store.exists(key):
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "extractor.keras"
+        path.write_bytes(store.read(key))
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _features(extractor: keras.Model, pixels: Pixels) -> NDArray[np.float16]:
+    """Of each photo and its mirror image, averaged. The batch has always one size, so that no photo's features depend
+    on who stands beside it."""
+    photos = np.zeros((AT_ONCE, SIZE, SIZE, 3), np.uint8)
+    photos[: len(pixels)] = pixels.take(np.arange(len(pixels)))
+    both = [extractor.predict(view, batch_size=AT_ONCE // 4, verbose=0) for view in (photos, photos[:, :, ::-1])]
+    return np.asarray(np.mean(both, axis=0)[: len(pixels)], np.float16)
+
+
+def _to_bytes(network: keras.Model) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "extractor.keras"
+        network.save(path)
+        return path.read_bytes()
