@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -10,6 +12,19 @@ from include.errors import NoModelYet, NotAPhoto, ServerError
 
 ANSWERS = {"cat": "a cat", "not_cat": "not a cat", "neither": "neither, or I would rather not say"}
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def told_if_it_fails() -> Iterator[None]:
+    """Whatever a store can do to us, a visitor reads one sentence and the log the rest."""
+    try:
+        yield
+    except Exception:
+        log.exception("could not store")
+        st.error("I could not keep that just now; it is not your fault. Try again in a minute.")
+        st.stop()
+
+
 visitor = st.session_state.setdefault("visitor", secrets.token_hex(16))
 
 st.title("Are you a cat?")
@@ -60,7 +75,8 @@ consent = st.checkbox(
     disabled=photo_id is not None,
 )
 if consent and photo_id is None:
-    st.session_state[place] = keep_photo(get_lake(), photo, visitor=visitor, verdict=verdict)
+    with told_if_it_fails():
+        st.session_state[place] = keep_photo(get_lake(), photo, visitor=visitor, verdict=verdict)
     st.rerun()  # the box is drawn again, ticked for good
 
 with st.form(f"feedback {given.file_id}", border=False):
@@ -71,7 +87,8 @@ if sent and answer is None:
 elif sent and photo_id is None:
     st.info("Thank you. Nothing was stored, because the box above is not ticked.")
 elif sent:
-    keep_answer(get_lake(), photo_id, answer)
+    with told_if_it_fails():
+        keep_answer(get_lake(), photo_id, answer)
     st.success(
         "Thank you! " + ("I will not learn from it." if answer == "neither" else "The next model can learn from it.")
     )

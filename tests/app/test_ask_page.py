@@ -275,3 +275,44 @@ def test_a_server_that_is_down_gets_a_friendly_sentence(page, monkeypatch, lake)
     assert "does not answer right now" in said
     assert "127.0.0.1" not in said
     assert not list(lake.keys(""))
+
+
+@pytest.fixture
+def broken(lake):
+    """From now on nothing can be stored: a file stands where the lake's folder was."""
+
+    def broken() -> None:
+        if lake.root.exists():
+            lake.root.rename(lake.root.with_name("aside"))
+        lake.root.write_bytes(b"")
+
+    return broken
+
+
+def mend(lake: LocalStore) -> None:
+    lake.root.unlink()
+    if (aside := lake.root.with_name("aside")).exists():
+        aside.rename(lake.root)
+
+
+def test_a_photo_that_cannot_be_kept_gets_a_friendly_sentence_and_is_kept_later(page, answering, lake, broken):
+    broken()
+    consent(show(page, drawing("cats", 1)))
+    assert not page.exception
+    assert "I could not keep that just now" in words(page)
+    assert str(lake.root) not in words(page)
+    mend(lake)
+    page.run()
+    assert not page.error
+    assert lake.exists(layout.upload_record(only_photo_id(lake)))
+
+
+def test_an_answer_that_cannot_be_kept_gets_a_friendly_sentence_and_may_be_given_again(page, answering, lake, broken):
+    consent(show(page, drawing("cats", 1)))
+    broken()
+    said = words(tell(page, "cat"))
+    assert "I could not keep that just now" in said
+    assert "Thank you" not in said
+    mend(lake)
+    assert "Thank you" in words(tell(page, "cat"))
+    assert lake.exists(layout.feedback(only_photo_id(lake)))
