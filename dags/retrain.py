@@ -10,15 +10,17 @@ an MLflow run with curves, pictures and figures, a registered version of `are-yo
 When nothing is new since the last finished run, all after `anything_new` is skipped; the param `force` trains anyway.
 
 **If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. A broken photo never
-fails a run; it goes to `quarantine/` with a reason. A failed `redeploy` has put the alias back. Every task can be
-cleared and run again: no photo is decoded twice, no run registers two models, and the gate decides once.
+fails a run; it goes to `quarantine/` with a reason. A failed `redeploy` has put the alias back; its inputs are decided
+and no longer new, so clear it, or trigger with `force`. Every task can be cleared and run again: no photo is decoded
+twice, no run registers two models, and the gate decides once.
 """
 
 from airflow.sdk import Label, dag, task, task_group
 
-from cat_plugin.defaults import CHAMPION, CHAMPION_POOL, DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_ARGS
+from cat_plugin.defaults import CHAMPION, DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_ARGS
 from cat_plugin.failing import fails_for_good
 from include.lake.opening import open_lake
+from include.settings import CHAMPION_POOL
 
 
 @dag(

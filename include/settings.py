@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+# The pool in Airflow, of one slot, for what moves the alias. The local stack makes it; elsewhere:
+# airflow pools set champion 1 ""
+CHAMPION_POOL = "champion"
+DRAIN_SECONDS = 20  # a model server that is asked to end lets requests end; whoever asks it must wait longer
 SAMPLE = "sample"
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 

@@ -21,7 +21,7 @@ from include.errors import CatError, ServerError
 from include.lake.opening import open_lake
 from include.records import SOURCES
 from include.serving.client import live
-from include.settings import SAMPLE, Settings
+from include.settings import CHAMPION_POOL, SAMPLE, Settings
 from stack.airflow_api import ENDED, USER, AirflowApi
 from stack.environment import has_own_s3, local_settings, own_s3_credentials
 from stack.launcher import Stack, running_stack, wait_until
@@ -29,7 +29,6 @@ from stack.summary import save_summary, show_summary, summarize_failure, summari
 from stack.visitors import visit
 
 INGEST, RETRAIN, PREDICT = "ingest_base_datasets", "retrain", "predict_batch"
-POOL = "champion"  # one slot for all that moves the alias
 console = Console()
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ def start_all(stack: Stack, api: AirflowApi) -> None:
         wait_until(lambda: _answers(f"{settings.live_url}/ping"), stack, what="the model server", seconds=180)
         wait_until(lambda: _answers(f"{app_url(settings)}/_stcore/health"), stack, what="the app", seconds=180)
         wait_until(api.is_healthy, stack, what="Airflow", seconds=300)
-        api.ensure_pool(POOL, slots=1)
+        api.ensure_pool(CHAMPION_POOL, slots=1)
         wait_until(lambda: all(map(api.has_dag, (INGEST, RETRAIN, PREDICT))), stack, what="the DAGs", seconds=180)
     console.print("The stack is up.")
 
@@ -149,13 +148,14 @@ def _demonstrate(stack: Stack, api: AirflowApi, *, upload_seed: int) -> int:
 def _turn_the_loop(stack: Stack, api: AirflowApi, upload_seed: int) -> dict[str, Any]:
     lake = open_lake(stack.settings)
     api.unpause(PREDICT)
-    for dag in (INGEST, RETRAIN):
-        if dag == RETRAIN:
-            given = visit(lake, stack.settings, seed=upload_seed)
-            console.print(f"Visitors gave {given} labelled photos through the app's code (UPLOAD_SEED={upload_seed}).")
-        run, state = run_dag(stack, api, dag)
-        if state != "success":
-            return summarize_failure(api, dag, run)
+    run, state = run_dag(stack, api, INGEST)
+    if state != "success":
+        return summarize_failure(api, INGEST, run)
+    given = visit(lake, stack.settings, seed=upload_seed)
+    console.print(f"Visitors gave {given} labelled photos through the app's code (UPLOAD_SEED={upload_seed}).")
+    run, state = run_dag(stack, api, RETRAIN)
+    if state != "success":
+        return summarize_failure(api, RETRAIN, run)
     return summarize_run(api, lake, RETRAIN, run)
 
 

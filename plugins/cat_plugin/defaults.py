@@ -20,8 +20,6 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 # Training is long, so it meets more restarts of machines than other tasks; a try that finished is never repeated.
 TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5}
-# What moves the alias goes through one slot. The local stack makes the pool; elsewhere: airflow pools set champion 1 ""
-CHAMPION_POOL = "champion"
 # Only a doorbell: who hears it asks the registry what is true. https://github.com/apache/airflow/issues/56050
 CHAMPION = Asset("are-you-a-cat/champion")
 
