@@ -22,12 +22,12 @@ from typing import IO
 import psutil
 
 from include.errors import StackError
-from include.settings import ROOT, Settings
+from include.settings import DRAIN_SECONDS, ROOT, Settings
 from stack.environment import MARK, has_own_s3, stack_environment
 
 log = logging.getLogger(__name__)
 
-GRACE = 8.0  # seconds between asking a process to end and ending it
+GRACE = DRAIN_SECONDS + 5.0  # seconds between asking a process to end and ending it
 RESTARTS = 5  # of one process within
 RESTART_WINDOW = 120.0  # seconds
 

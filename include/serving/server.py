@@ -23,12 +23,11 @@ from mlflow.pyfunc.scoring_server import invocations
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
 from include.serving.following import Follower, Served
-from include.settings import Settings
+from include.settings import DRAIN_SECONDS, Settings
 
 log = logging.getLogger(__name__)
 
 NO_MODEL = "no model yet"
-DRAIN_SECONDS = 20
 
 
 class Refused(MlflowException):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from include.errors import StackError
-from include.settings import ROOT
+from include.settings import DRAIN_SECONDS, ROOT
 from stack import launcher
 from stack.environment import local_settings, stack_environment
 from stack.launcher import Stack, check_ports, marked, read_procfile, running_stack
@@ -139,6 +139,10 @@ def test_what_keeps_dying_is_given_up_with_its_last_words(settings, monkeypatch)
 
     with pytest.raises(StackError, match="no database"):
         keep_checking()
+
+
+def test_the_launcher_waits_longer_than_the_model_server_lets_requests_end():
+    assert launcher.GRACE > DRAIN_SECONDS
 
 
 RUN_STACK = """
