@@ -1,12 +1,14 @@
 """The protocol that every store follows; callers never ask which one they hold."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from include.errors import InvalidKey, PreconditionFailed
+from include.errors import InvalidKey, ObjectNotFound, PreconditionFailed
+
+Body = TypeVar("Body")
 
 
 class ObjectStore(Protocol):
@@ -47,8 +49,24 @@ def keep_first(store: ObjectStore, key: str, body: bytes) -> bytes:
 
 
 def read_many(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> Iterator[bytes]:
-    """The objects in the order of ``keys``; at most a few hundred are held at a time."""
+    """The objects in the order of ``keys``; at most a few hundred are held at a time. Raises ObjectNotFound."""
+    return _map_some(store.read, keys, threads)
+
+
+def read_present(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> Iterator[bytes | None]:
+    """The same where objects may be missing: none in their place."""
+
+    def read(key: str) -> bytes | None:
+        try:
+            return store.read(key)
+        except ObjectNotFound:
+            return None
+
+    return _map_some(read, keys, threads)
+
+
+def _map_some(read: Callable[[str], Body], keys: Iterable[str], threads: int) -> Iterator[Body]:
     waiting = iter(keys)
     with ThreadPoolExecutor(threads) as pool:
         while some := list(islice(waiting, 16 * threads)):
-            yield from pool.map(store.read, some)
+            yield from pool.map(read, some)

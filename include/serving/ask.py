@@ -16,7 +16,7 @@ from rich.progress import track
 from include.data.decoding import MAX_BYTES
 from include.errors import BaseDataMissing, CatError
 from include.records import Verdict
-from include.serving.client import ask
+from include.serving.client import ask, bytes_of_photos
 from include.settings import Settings
 
 COLUMNS = ["file", "probability", "is_cat", "unsure", "model_version", "error"]
@@ -25,13 +25,15 @@ BATCH_BYTES = 8_000_000
 Named = tuple[str, bytes | None]  # none: the file cannot be read
 
 
-def ask_all(url: str, photos: Iterable[Named]) -> Iterator[dict[str, Any]]:
-    """A row per photo, in order; asks in batches that the server takes. Raises ServerError."""
-    for some in _batches(photos):
-        sent = [body for _, body in some if body is not None and not _problem(body)]
-        verdicts = iter(ask(url, sent) if sent else [])
-        for name, body in some:
-            problem = _problem(body)
+def ask_all(settings: Settings, photos: Iterable[Named]) -> Iterator[dict[str, Any]]:
+    """A row per photo, in order; asks in batches that a server with these settings takes. Raises ServerError."""
+    room = bytes_of_photos(settings.max_request_bytes)
+    largest = min(MAX_BYTES, room)
+    for some in _batches(photos, most=min(BATCH, settings.max_batch), most_bytes=min(BATCH_BYTES, room)):
+        problems = [_problem(body, largest) for _, body in some]
+        sent = [body for (_, body), problem in zip(some, problems, strict=True) if body is not None and not problem]
+        verdicts = iter(ask(settings.live_url, sent) if sent else [])
+        for (name, _), problem in zip(some, problems, strict=True):
             yield _unsent(name, problem) if problem else _row(name, next(verdicts))
 
 
@@ -52,7 +54,7 @@ def read_photo(path: Path) -> bytes | None:
         return None
 
 
-def ask_folder(url: str, folder: Path, out: Path) -> int:
+def ask_folder(settings: Settings, folder: Path, out: Path) -> int:
     """Write the answers as CSV, renamed into place when all are there; returns how many."""
     files = read_folder(folder)
     photos = ((str(path.relative_to(folder)), read_photo(path)) for path in track(files, "Asking"))
@@ -62,18 +64,18 @@ def ask_folder(url: str, folder: Path, out: Path) -> int:
         with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # a name may be any bytes
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(ask_all(url, photos))
+            writer.writerows(ask_all(settings, photos))
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
     return len(files)
 
 
-def _batches(photos: Iterable[Named]) -> Iterator[list[Named]]:
-    """Up to BATCH photos and about BATCH_BYTES together; a large photo goes alone."""
+def _batches(photos: Iterable[Named], *, most: int, most_bytes: int) -> Iterator[list[Named]]:
+    """Up to ``most`` photos and ``most_bytes`` together; a large photo goes alone."""
     batch: list[Named] = []
     for photo in photos:
-        if batch and (len(batch) == BATCH or sum(len(body or b"") for _, body in (*batch, photo)) > BATCH_BYTES):
+        if batch and (len(batch) == most or sum(len(body or b"") for _, body in (*batch, photo)) > most_bytes):
             yield batch
             batch = []
         batch.append(photo)
@@ -81,11 +83,11 @@ def _batches(photos: Iterable[Named]) -> Iterator[list[Named]]:
         yield batch
 
 
-def _problem(body: bytes | None) -> str | None:
+def _problem(body: bytes | None, largest: int) -> str | None:
     """Why a file is not even sent."""
     if body is None:
         return "unreadable: the file cannot be opened"
-    return f"too_many_bytes: at most {MAX_BYTES:,} are read" if len(body) > MAX_BYTES else None
+    return f"too_many_bytes: at most {largest:,} are sent" if len(body) > largest else None
 
 
 def _unsent(name: str, problem: str) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"))
     options = parser.parse_args()
     try:
-        count = ask_folder(Settings().live_url, options.folder, options.out)
+        count = ask_folder(Settings(), options.folder, options.out)
     except CatError as error:
         sys.stderr.write(f"{error}\n")
         return 1

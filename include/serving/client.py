@@ -10,6 +10,7 @@ import httpx
 from include.errors import NoModelYet, ServerError
 from include.records import Verdict
 
+ENVELOPE = 1_000  # bytes of a request that are no photos; more than enough for the JSON around a batch
 TIMEOUT = 60.0  # seconds; an answer takes milliseconds, unless a new model is loaded beside it
 
 
@@ -23,6 +24,11 @@ def ask(url: str, photos: Sequence[bytes]) -> list[Verdict]:
         return [Verdict(**{name: row[name] for name in names}) for row in answer["predictions"]]
     except (KeyError, TypeError) as error:
         raise ServerError(f"what answers at {url} is not our model server: {str(answer)[:200]}") from error
+
+
+def bytes_of_photos(request_bytes: int) -> int:
+    """How many bytes of photos fit into a request: they travel as base64, four bytes for three."""
+    return max(request_bytes - ENVELOPE, 0) * 3 // 4
 
 
 def live(url: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 from include.data.decoding import MAX_BYTES
 from include.errors import BaseDataMissing, NoModelYet, ServerError
 from include.serving import client
-from include.serving.ask import BATCH, BATCH_BYTES, COLUMNS, _batches, ask_all, read_folder, read_photo
+from include.serving.ask import BATCH, COLUMNS, _batches, ask_all, read_folder, read_photo
+from include.settings import Settings
 from tests.pictures import plain
 
 NOBODY = "http://127.0.0.1:9"
@@ -84,18 +85,18 @@ def test_what_cannot_work_is_said_in_one_sentence(tmp_path, kind):
     assert list(tmp_path.glob("out.csv*")) == []
 
 
-def test_batches_hold_so_many_photos_and_bytes(tmp_path):
-    small = [(str(number), b"x") for number in range(2 * BATCH + 1)]
-    assert [len(batch) for batch in _batches(small)] == [BATCH, BATCH, 1]
-    half = b"x" * (BATCH_BYTES // 2)
-    large = [("a", half), ("b", half), ("c", half), ("d", b"x" * (BATCH_BYTES + 1)), ("e", None), ("f", b"")]
-    assert ["".join(name for name, _ in batch) for batch in _batches(large)] == ["ab", "c", "d", "ef"]
-    assert list(_batches([])) == []
+def test_batches_hold_so_many_photos_and_bytes():
+    small = [(str(number), b"x") for number in range(7)]
+    assert [len(batch) for batch in _batches(small, most=3, most_bytes=100)] == [3, 3, 1]
+    large = [("a", b"x" * 50), ("b", b"x" * 50), ("c", b"x" * 50), ("d", b"x" * 101), ("e", None), ("f", b"")]
+    batches = _batches(large, most=16, most_bytes=100)
+    assert ["".join(name for name, _ in batch) for batch in batches] == ["ab", "c", "d", "ef"]
+    assert list(_batches([], most=16, most_bytes=100)) == []
 
 
 def test_what_is_not_sent_has_an_error_and_keeps_its_place(served, champion):
     photos = [("large", b"x" * (MAX_BYTES + 1)), ("red", plain("red")), ("gone", None), ("blue", plain("blue"))]
-    rows = list(ask_all(served.url, photos))
+    rows = list(ask_all(Settings(), photos))
     assert [(row["file"], row["is_cat"]) for row in rows] == [
         ("large", None),
         ("red", True),
@@ -103,6 +104,16 @@ def test_what_is_not_sent_has_an_error_and_keeps_its_place(served, champion):
         ("blue", False),
     ]
     assert [(row["error"] or "").split(":")[0] for row in rows] == ["too_many_bytes", "", "unreadable", ""]
+
+
+def test_a_server_with_tight_limits_takes_every_batch(served, champion):
+    """The server of these tests takes 1,000,000 bytes; some photos fit into that alone, some do not."""
+    settings = Settings(max_batch=2, max_request_bytes=1_000_000)
+    photos = [(f"{size}", plain("red") + bytes(size)) for size in (0, 0, 400_000, 400_000, 740_000, 760_000)]
+    rows = list(ask_all(settings, photos))
+    assert [row["file"] for row in rows] == [name for name, _ in photos]
+    assert [row["is_cat"] for row in rows] == [True] * 5 + [None]
+    assert rows[-1]["error"] == "too_many_bytes: at most 749,250 are sent"
 
 
 def test_a_file_that_vanished_is_unreadable_and_a_huge_one_is_not_read_whole(tmp_path):
