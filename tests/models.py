@@ -27,8 +27,10 @@ def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:
 
 
 def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> str:
-    """Register a version in the tracking server that the settings name."""
+    """Register a version in the tracking server that the settings name; the one of a run is made once."""
     client = tracking.connect(Settings())
+    if found := registry.version_of_run(client, run, dataset):
+        return found
     mlflow.set_experiment(tracking.EXPERIMENT)
     with mlflow.start_run() as active, tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "network.keras"

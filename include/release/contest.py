@@ -19,8 +19,9 @@ from include.lake.base import ObjectStore, keep_first, read_many
 from include.lake.formats import read_json, to_json
 from include.model.tracking import connect
 from include.records import UPLOADS, Decision, RetrainParams, Scored
+from include.release.describing import describe
 from include.release.gate import decide
-from include.release.registry import champion_version, fetch, load, predecessor_of
+from include.release.registry import champion_version, explain, fetch, load, predecessor_of
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def _tell(store: ObjectStore, run: str, decision: Decision) -> None:
     log.info("version %s is %s", decision.challenger, "better" if decision.better else "refused")
     for rule in decision.rules:
         log.info("%s: %s: %s", rule.name, "passed" if rule.passed else "FAILED", rule.why)
-    client, mlflow_run = connect(), read_json(store, layout.run_json(run, "evaluation"))["mlflow_run"]
-    client.log_text(mlflow_run, json.dumps(asdict(decision), indent=1), "evaluation/decision.json")
-    client.set_tag(mlflow_run, "decision", "better" if decision.better else "refused")
+    client, evaluation = connect(), read_json(store, layout.run_json(run, "evaluation"))
+    client.log_text(evaluation["mlflow_run"], json.dumps(asdict(decision), indent=1), "evaluation/decision.json")
+    client.set_tag(evaluation["mlflow_run"], "decision", "better" if decision.better else "refused")
+    explain(client, decision.challenger, describe(evaluation, decision))

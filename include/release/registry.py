@@ -21,6 +21,7 @@ from include.lake import layout
 from include.model.packaging import CONTRACT, save_package, tree_sha256
 from include.model.tracking import DATASET_TAG, RUN_TAG
 from include.records import Figures
+from include.release.describing import ABOUT
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,9 @@ MODEL = "are-you-a-cat"
 ALIAS = "champion"
 SUM_TAG = "sha256"
 REPLACES_TAG = "replaces"  # on a version that became champion: what it replaced; empty for the first
+REPLACED_BEFORE_TAG = "replaced_before"  # on one that became it again: what it replaced the times before, in order
 CONTRACT_TAG = "contract"
+NOBODY = "nobody"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what MLflow calls a version or alias that is not
 ARTIFACT = "model"  # where a version's files lie in its MLflow run
 
@@ -47,6 +50,8 @@ def register(client: MlflowClient, network: Path, figures: Figures, *, run: str,
         }
         place = f"{ARTIFACT}/{tags[SUM_TAG][:12]}"  # its own: a twin of this task must not write over what we summed
         client.log_artifacts(mlflow_run, str(package), place)
+    with suppress(MlflowException):  # it is there already, or the next line tells what is wrong
+        client.create_registered_model(MODEL, description=ABOUT)
     mlflow.register_model(f"runs:/{mlflow_run}/{place}", MODEL, tags=tags)  # tags and version in one step
     return _keep_lowest(client, run, dataset)
 
@@ -99,6 +104,7 @@ def predecessor_of(client: MlflowClient, version: str) -> str | None:
 
 def promote(client: MlflowClient, version: str, *, replaces: str | None) -> None:
     """Move the alias; what it leaves is written down first, so that a kill between the two loses nothing."""
+    _keep_older_record(client, version, replaces or "")
     client.set_model_version_tag(MODEL, version, REPLACES_TAG, replaces or "")
     client.set_registered_model_alias(MODEL, ALIAS, version)
 
@@ -109,6 +115,25 @@ def restore(client: MlflowClient, version: str | None) -> None:
         client.delete_registered_model_alias(MODEL, ALIAS)
     else:
         client.set_registered_model_alias(MODEL, ALIAS, version)
+
+
+def _keep_older_record(client: MlflowClient, version: str, replaces: str) -> None:
+    """A version may become champion again: what it replaced earlier moves aside. Safe to repeat."""
+    tags = _version(client, version).tags
+    if tags.get(REPLACES_TAG, replaces) == replaces:
+        return
+    older, last = [name for name in tags.get(REPLACED_BEFORE_TAG, "").split(", ") if name], tags[REPLACES_TAG] or NOBODY
+    if older[-1:] != [last]:
+        client.set_model_version_tag(MODEL, version, REPLACED_BEFORE_TAG, ", ".join([*older, last]))
+
+
+def explain(client: MlflowClient, version: str, text: str) -> None:
+    """Put a description, in Markdown, beside a version; one that is gone needs none."""
+    try:
+        client.update_model_version(MODEL, version, text)
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
 
 
 def _version(client: MlflowClient, version: str) -> ModelVersion:

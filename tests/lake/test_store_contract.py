@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from include.errors import InvalidKey, ObjectNotFound, PreconditionFailed
-from include.lake.base import keep_first, read_many
+from include.lake.base import keep_first, read_many, read_present
 from include.lake.local import LocalStore
 from include.lake.s3 import S3Store
 
@@ -125,10 +125,16 @@ def test_empty_and_large_objects(store):
 
 
 def test_reads_many_in_order(store):
-    keys = [f"n/{number}" for number in range(600)]
+    keys = [f"n/{number}" for number in range(300)]  # more than are held at a time
     for key in keys:
         store.write(key, key.encode())
     assert [body.decode() for body in read_many(store, keys)] == keys
+    gone = {keys[7], keys[290]}
+    for key in gone:
+        store.delete(key)
+    assert list(read_present(store, keys)) == [None if key in gone else key.encode() for key in keys]
+    with pytest.raises(ObjectNotFound):
+        list(read_many(store, keys))
 
 
 WRITE_FOR_EVER = """

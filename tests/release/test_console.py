@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from include.release.console import main
 from include.release.registry import ALIAS, MODEL, champion_version, predecessor_of, promote
-from tests.release.test_redeploy import client, live, make_tampered, mlflow_run, new, old
+from tests.models import add_version
+from tests.release.test_redeploy import Killed, client, dies, live, make_tampered, mlflow_run, new, old
 
 __all__ = ["client", "live", "mlflow_run", "new", "old"]  # fixtures
 
@@ -45,6 +47,22 @@ def test_an_older_version_becomes_champion_again_and_the_record_says_what_it_rep
     assert main(["champion", old]) == 0
     assert f"version {old} is champion; it replaced {new} and is live" in capsys.readouterr().out
     assert (champion_version(client), predecessor_of(client, old)) == (old, new)
+
+
+def test_of_a_version_that_comes_and_goes_all_that_it_replaced_stays_on_record(client, live, monkeypatch):
+    first, second = add_version(run="comes and goes"), add_version(run="goes and comes")
+    promote(client, first, replaces=None)
+    promote(client, second, replaces=first)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", dies)
+        with pytest.raises(Killed):
+            promote(client, first, replaces=second)
+    assert predecessor_of(client, second) == first, "the champion's record is whole"
+    assert main(["champion", first]) == main(["champion", second]) == main(["champion", first]) == 0
+    tags = {version: client.get_model_version(MODEL, version).tags for version in (first, second)}
+    assert (tags[first]["replaces"], tags[first]["replaced_before"]) == (second, "nobody")
+    assert tags[second]["replaces"] == first
+    assert "replaced_before" not in tags[second]
 
 
 def test_the_champion_itself_is_left_alone(client, live, old, new, capsys):

@@ -292,7 +292,9 @@ def evaluated(lake, mlflow_run):
             label = "cat" if is_cat else "not_cat"
             rows.append({"key": key, "source": "base", "label": label, "side": "test"})
         write_table(lake, layout.manifest("d1"), pd.DataFrame(rows))
+        base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation = {"version": version, "dataset": "d1", "mlflow_run": mlflow_run}
+        evaluation |= {"figures": {"threshold": 0.5}, "slices": {"base": base}}
         write_json(lake, layout.run_json(RUN, "evaluation"), evaluation)
         write_json(lake, layout.run_json(RUN, "inputs"), {"input_digest": "abc"})
 
@@ -319,6 +321,12 @@ def test_the_decision_is_on_record_in_the_lake_and_in_mlflow(client, lake, evalu
     assert Decision.of(json.loads(logged.read_text())) == decision
     assert client.get_run(mlflow_run).data.tags["decision"] == "better"
     assert read_json(lake, layout.LATEST_RUN) == {"run": layout.run_name(RUN), "input_digest": "abc"}
+    told = client.get_model_version(MODEL, new).description
+    assert "Trained on dataset `d1`; says cat from 0.500 on." in told
+    assert "| average precision | 0.912 | 0.800 to 1.000 |" in told
+    assert "**Better**, judged against no champion:" in told
+    assert "- minimum recall: passed. recall 1.000 (4 of 4)" in told
+    assert "python -m include.release.registry" in client.get_registered_model(MODEL).description
 
 
 def test_a_worse_model_is_refused_with_its_figures_and_the_champion_stays(
@@ -330,6 +338,9 @@ def test_a_worse_model_is_refused_with_its_figures_and_the_champion_stays(
     assert not decision.better
     assert decision.predecessor == old
     assert client.get_run(mlflow_run).data.tags["decision"] == "refused"
+    told = client.get_model_version(MODEL, wrong).description
+    assert f"**Refused**, judged against version {old}:" in told
+    assert "- minimum precision: **failed**. precision 0.000 (0 of 8)" in told
     assert any("precision 0.000 (0 of 8), at least 0.700" in reason for reason in refusals(lake, RUN))
     assert f"against version {old}" in last_rule(decision)
     assert champion_version(client) == old
