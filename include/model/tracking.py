@@ -13,6 +13,10 @@ from include.settings import Settings
 EXPERIMENT = "are-you-a-cat"
 RUN_TAG = "retrain_run"  # the Airflow run that an MLflow run belongs to
 DATASET_TAG = "dataset"
+ABOUT = (  # stands above the runs
+    "One run for each attempt of the DAG `retrain` at training. A run that was evaluated bears the name of its "
+    "version; the tag `decision` tells what the gate made of it."
+)
 
 
 def connect(settings: Settings | None = None) -> MlflowClient:
@@ -28,10 +32,11 @@ def attempt(run: str, dataset: str) -> Iterator[Run]:
     """A new MLflow run, finished at the end of the block or failed if it raises; earlier ones left open are closed."""
     client = connect()
     mlflow.set_experiment(EXPERIMENT)
+    mlflow.set_experiment_tag("mlflow.note.content", ABOUT)
     for left_open in _runs_of(client, run, dataset, "RUNNING"):
         client.set_terminated(left_open.info.run_id, "KILLED")
     tags = {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}
-    with mlflow.start_run(run_name=layout.run_name(run), tags=tags) as active:
+    with mlflow.start_run(run_name=f"dataset {dataset[:8]}", tags=tags) as active:
         yield active
 
 

@@ -53,6 +53,7 @@ def evaluate(store: ObjectStore, run: str, digest: str, mlflow_run: str) -> dict
         scores = score_held_out(store, digest, network, settings)
         figures = _choose(scores, settings)
         version = register(client, network, figures, run=run, mlflow_run=mlflow_run, dataset=digest)
+    client.update_run(mlflow_run, name=f"version {version}")
     found = _measure(scores, figures, settings.seed) | {"version": version, "mlflow_run": mlflow_run, "dataset": digest}
     _show(client, mlflow_run, scores, figures, found["slices"]["base"])
     write_table(store, layout.run_table(run, "scores"), scores.manifest.assign(probability=scores.probability))
@@ -90,4 +91,5 @@ def _show(client: mlflow.MlflowClient, mlflow_run: str, scores: Scores, figures:
     client.log_metric(mlflow_run, "threshold", figures.threshold)
     for name, interval in base.items():
         for bound, value in interval.items():
-            client.log_metric(mlflow_run, f"test_{name}" if bound == "value" else f"test_{name}_{bound}", value)
+            place = f"test/{name}" if bound == "value" else f"test interval/{name} {bound}"  # MLflow groups by them
+            client.log_metric(mlflow_run, place, value)

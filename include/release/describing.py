@@ -14,7 +14,7 @@ ABOUT = (
 def describe(evaluation: Mapping[str, Any], decision: Decision) -> str:
     """Markdown, from the ``evaluation.json`` of a run and its decision."""
     threshold = evaluation["figures"]["threshold"]
-    trained = f"Trained on dataset `{evaluation['dataset'][:12]}`; says cat from {threshold:.3f} on."
+    trained = f"Trained on dataset `{evaluation['dataset'][:12]}`; says cat from {threshold:.3g} on."
     return "\n\n".join([trained, _figures(evaluation["slices"]["base"]), _gate(decision)])
 
 

@@ -151,9 +151,16 @@ def test_curves_params_and_figures_lie_in_the_mlflow_run(done):
     found = [data.params[name] for name in ("recipe_image_size", "epochs", "recipe_seed")]
     assert found == ["32", "1", "2025"]
     base = written(done)["slices"]["base"]
-    assert data.metrics["test_f1"] == pytest.approx(base["f1"]["value"])
-    assert data.metrics["test_f1_low"] == pytest.approx(base["f1"]["low"])
+    assert data.metrics["test/f1"] == pytest.approx(base["f1"]["value"])
+    assert data.metrics["test interval/f1 low"] == pytest.approx(base["f1"]["low"])
     assert data.metrics["threshold"] == pytest.approx(done.evaluation["threshold"])
+
+
+def test_the_mlflow_run_bears_the_name_of_its_version(done):
+    run = done.client.get_run(done.mlflow_run)
+    assert run.info.run_name == f"version {done.evaluation['version']}"
+    about = done.client.get_experiment(run.info.experiment_id).tags["mlflow.note.content"]
+    assert "the name of its version" in about
 
 
 def test_no_picture_of_an_upload_is_in_the_mlflow_run_or_the_cache(done, tmp_path):

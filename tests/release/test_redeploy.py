@@ -322,7 +322,7 @@ def test_the_decision_is_on_record_in_the_lake_and_in_mlflow(client, lake, evalu
     assert client.get_run(mlflow_run).data.tags["decision"] == "better"
     assert read_json(lake, layout.LATEST_RUN) == {"run": layout.run_name(RUN), "input_digest": "abc"}
     told = client.get_model_version(MODEL, new).description
-    assert "Trained on dataset `d1`; says cat from 0.500 on." in told
+    assert "Trained on dataset `d1`; says cat from 0.5 on." in told
     assert "| average precision | 0.912 | 0.800 to 1.000 |" in told
     assert "**Better**, judged against no champion:" in told
     assert "- minimum recall: passed. recall 1.000 (4 of 4)" in told
