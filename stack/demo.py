@@ -179,14 +179,15 @@ def run_dag(stack: Stack, api: AirflowApi, dag: str, **params: Any) -> tuple[str
     run = api.trigger(dag, params)
     console.print(f"[bold]{dag}[/] {run}")
     try:
-        return run, _follow(stack, api, dag, run)
+        return run, follow(stack, api, dag, run)
     except KeyboardInterrupt:
         with suppress(Exception):
             api.fail_run(dag, run)
         raise
 
 
-def _follow(stack: Stack, api: AirflowApi, dag: str, run: str) -> str:
+def follow(stack: Stack, api: AirflowApi, dag: str, run: str) -> str:
+    """Tell what the tasks of a run do until it ends, keeping the stack alive; returns the run's state."""
     told: dict[tuple[str, int], str] = {}
     while True:
         stack.check()

@@ -1,6 +1,8 @@
 """The local stack, whole and real: Airflow's scheduler, MLflow and an S3 server, on free ports."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -40,18 +42,28 @@ def quick_settings(state_dir, lake: str) -> Settings:
     """Settings with free ports, in the environment of this process too: tests read lake and registry as tasks do."""
     ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3", "SERVER", "APP")}
     os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)})
-    settings = local_settings(lake=lake)
-    return settings
+    return local_settings(lake=lake)
 
 
 @pytest.fixture(scope="module")
-def loop(request, tmp_path_factory):
+def own_environment() -> Iterator[None]:
     before = dict(os.environ)
-    settings = quick_settings(tmp_path_factory.mktemp("stack"), getattr(request, "param", "s3"))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@contextmanager
+def running_loop(settings: Settings) -> Iterator[Loop]:
     with running_stack(settings) as stack:
         api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
         start_all(stack, api)
         yield Loop(stack, api, open_lake(settings))
-    os.environ.clear()
-    os.environ.update(before)
     assert marked(str(settings.home)) == []
+
+
+@pytest.fixture(scope="module")
+def loop(request, own_environment, tmp_path_factory) -> Iterator[Loop]:
+    settings = quick_settings(tmp_path_factory.mktemp("stack"), getattr(request, "param", "s3"))
+    with running_loop(settings) as loop:
+        yield loop
