@@ -15,8 +15,8 @@ from include.model.tracking import connect
 from include.release import registry
 from include.serving.client import live
 from include.settings import ROOT
-from stack.airflow_api import ENDED
-from stack.launcher import marked
+from stack.demo import follow
+from stack.launcher import Stack, marked
 from tests.functional.conftest import quick_settings
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
@@ -28,38 +28,38 @@ def wait_for_training(api, run: str) -> None:
     time.sleep(8)  # into TensorFlow's own work
 
 
-def runner_of_the_task(home: str) -> psutil.Process:
+def runner_of_the_task(stack: Stack) -> psutil.Process:
     """The process that runs the only running task; its parent supervises it."""
-    found = [p for p in marked(home) if p.cmdline()[:1] and p.cmdline()[0].startswith("airflow worker -- 01")]
+    processes = marked(str(stack.settings.home))
+    found = [p for p in processes if p.cmdline()[:1] and p.cmdline()[0].startswith("airflow worker -- 01")]
     assert len(found) == 1
     return found[0]
 
 
-def scheduler(home: str) -> psutil.Process:
-    return next(p for p in marked(home) if p.cmdline()[-2:][-1] == "scheduler")
-
-
 VICTIMS = {
     "task": runner_of_the_task,
-    "supervisor": lambda home: runner_of_the_task(home).parent(),
-    "scheduler": scheduler,
+    "supervisor": lambda stack: runner_of_the_task(stack).parent(),
+    "scheduler": lambda stack: psutil.Process(stack.processes["airflow-scheduler"].pid),
 }
 
 
+def versions() -> list[str]:
+    return [found.version for found in connect().search_model_versions(f"name = '{registry.MODEL}'")]
+
+
 @pytest.mark.parametrize("loop", ["folder"], indirect=True)
-def test_killed_in_training_the_run_ends_well_with_one_model(loop):
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_killed_in_training_the_run_ends_well_with_one_model(loop, victim):
     loop.run("ingest_base_datasets")
-    for number, victim in enumerate(VICTIMS, start=1):
-        run = loop.api.trigger("retrain", {"force": True})
-        loop.api.unpause("retrain")
-        wait_for_training(loop.api, run)
-        VICTIMS[victim](str(loop.stack.settings.home)).kill()
-        while loop.api.run_state("retrain", run) not in ENDED:
-            loop.stack.check()
-            time.sleep(1)
-        assert loop.api.run_state("retrain", run) == "success", victim
-        assert len(connect().search_model_versions(f"name = '{registry.MODEL}'")) == number, victim
-        assert read_json(loop.lake, layout.run_json(run, "report"))["version"] == str(number)
+    before = versions()
+    run = loop.api.trigger("retrain", {"force": True})
+    loop.api.unpause("retrain")
+    wait_for_training(loop.api, run)
+    VICTIMS[victim](loop.stack).kill()
+    assert follow(loop.stack, loop.api, "retrain", run) == "success"
+    made = read_json(loop.lake, layout.run_json(run, "report"))["version"]
+    assert sorted(versions()) == sorted([*before, made])
+    assert made not in before
 
 
 @pytest.mark.parametrize("loop", ["folder"], indirect=True)

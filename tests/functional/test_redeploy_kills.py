@@ -41,7 +41,7 @@ class World:
     served: list[str] = field(default_factory=list)
 
     def kill_task(self) -> None:
-        runner_of_the_task(str(self.loop.stack.settings.home)).kill()
+        runner_of_the_task(self.loop.stack).kill()
         self.served.append(ask(self.server.target, [drawing("cats", 1)])[0].model_version)
 
     def kill_server(self, name: str) -> None:
