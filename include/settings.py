@@ -25,7 +25,7 @@ class Quality(BaseModel):
     min_entropy: float = Field(default=1.5, ge=0)
     min_lightest: float = Field(default=0.32, ge=0, le=1)
     max_darkest: float = Field(default=0.95, ge=0, le=1)
-    min_sharpness: float = Field(default=15, ge=0)
+    min_sharpness: float = Field(default=4, ge=0)
 
 
 class Copies(BaseModel):
@@ -43,6 +43,7 @@ class Labels(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    max_quality: float = Field(default=0.1, ge=0, le=1)
     max_per_session: int = Field(default=20, ge=1)
     neighbours: int = Field(default=15, ge=1)
     min_agreement: float = Field(default=0.3, ge=0, le=1)

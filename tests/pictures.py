@@ -29,6 +29,10 @@ def drawing(source: str, number: int) -> bytes:
     return draw_photo(source, random.Random(f"test/{source}/{number}"))
 
 
+def drawn_image(source: str, number: int) -> Image.Image:
+    return Image.open(io.BytesIO(drawing(source, number))).convert("RGB")
+
+
 def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
     """A drawing that falls on the given side."""
     import hashlib

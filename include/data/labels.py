@@ -32,7 +32,7 @@ def check_labels(photos: pd.DataFrame, features: NDArray[np.float32], rules: Lab
     quality = pd.Series(np.nan, index=free.index)
     suspect = pd.Series(False, index=free.index)
     if _enough(free[base]):
-        quality[base], suspect[base] = judge_base(free[base], features[base])
+        quality[base], suspect[base] = judge_base(free[base], features[base], max_quality=rules.max_quality)
     fate = pd.Series(pd.NA, index=free.index, dtype="string")
     fate = fate.mask(suspect & (free["side"] == "train"), DOUBTED)
     fate[~base] = _judge_uploads(free, features, base, trusted=base & ~suspect.to_numpy(bool), rules=rules)
@@ -43,11 +43,14 @@ def check_labels(photos: pd.DataFrame, features: NDArray[np.float32], rules: Lab
     )
 
 
-def judge_base(base: pd.DataFrame, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def judge_base(
+    base: pd.DataFrame, features: NDArray[np.float32], *, max_quality: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """How far each base photo's label is believed, and whether it is likely wrong; both of shape (photos,).
 
     Confident learning (Northcutt et al., JAIR 2021, as in cleanlab) on probabilities of a logistic regression that
-    did not see the photo: five folds, fixed by the photo's hash.
+    did not see the photo: five folds, fixed by the photo's hash. Of what it finds only labels that are believed less
+    than ``max_quality`` count: that a photo is hard does not make its label wrong.
     """
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
@@ -57,7 +60,7 @@ def judge_base(base: pd.DataFrame, features: NDArray[np.float32]) -> tuple[NDArr
     said = np.column_stack([1 - cat, cat])
     quality = get_label_quality_scores(given, said, method="self_confidence")
     wrong = find_label_issues(given, said, filter_by="both", n_jobs=1)
-    return quality, wrong & (base["label_origin"] != "reviewed").to_numpy(bool)
+    return quality, wrong & (quality < max_quality) & (base["label_origin"] != "reviewed").to_numpy(bool)
 
 
 def out_of_fold(base: pd.DataFrame, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -74,7 +77,7 @@ def out_of_fold(base: pd.DataFrame, features: NDArray[np.float32]) -> NDArray[np
     cat = np.zeros(len(base))
     for number in range(FOLDS):
         learn = as_given & (fold != number)
-        model = LogisticRegression(C=0.01, max_iter=500).fit(scaled[learn], source[learn])
+        model = LogisticRegression(C=0.01, max_iter=300, tol=1e-3).fit(scaled[learn], source[learn])
         cat[fold == number] = model.predict_proba(scaled[fold == number])[:, SOURCES.index("cats")]
     return cat
 

@@ -55,4 +55,6 @@ def poor_quality(photos: pd.DataFrame, limits: Quality) -> pd.Series:
 def _sharpness(grey: Image.Image) -> float:
     small = grey.copy()
     small.thumbnail((EDGES_AT, EDGES_AT), Image.Resampling.BILINEAR)
-    return math.sqrt(ImageStat.Stat(small.filter(ImageFilter.FIND_EDGES)).var[0])
+    edges = small.filter(ImageFilter.FIND_EDGES)
+    inner = edges.crop((1, 1, edges.width - 1, edges.height - 1))  # the filter leaves the outermost pixels as they were
+    return math.sqrt(ImageStat.Stat(inner).var[0])

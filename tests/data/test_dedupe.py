@@ -84,3 +84,46 @@ def test_what_was_set_aside_is_nobodys_copy():
     table = pd.DataFrame([base("a"), upload("b", None), base("c"), upload("d")], columns=COLUMNS)
     table = table.assign(problem=["broken", None, None, None], review=[None, None, None, "drop"])
     assert fates(set_aside(table)) == {"a": "quarantined", "b": "unlabelled", "c": None, "d": "dropped by review"}
+
+
+def tie(*keys: str) -> pd.DataFrame:
+    return pd.DataFrame({"first": keys[:-1], "second": keys[1:]})
+
+
+def near_fates(pairs: pd.DataFrame, *rows: tuple, **rules: int) -> dict[str, str | None]:
+    table = drop_copies(photos(*rows), pairs, **rules)
+    return {row.key: None if pd.isna(row.fate) else row.fate for row in table.itertuples()}
+
+
+def test_of_near_copies_on_several_sides_the_one_that_judges_stays():
+    rows = [base("a", photo="1"), base("b", side="val", photo="2"), base("c", side="test", photo="3")]
+    assert near_fates(tie("a", "b", "c"), *rows) == {"a": "copy", "b": "copy", "c": None}
+    assert near_fates(tie("a", "b"), *rows) == {"a": "copy", "b": None, "c": None}
+
+
+def test_near_copies_with_two_labels_are_nobodys():
+    rows = [base("a", photo="1"), base("b", "not_cat", photo="2")]
+    assert near_fates(tie("a", "b"), *rows) == {"a": "conflict", "b": "conflict"}
+
+
+def test_a_near_copy_on_train_does_not_let_users_empty_the_sides_that_judge():
+    rows = [base("a", side="test", photo="1"), upload("b", "not_cat", photo="2")]
+    assert near_fates(tie("a", "b"), *rows) == {"a": None, "b": "conflict"}
+
+
+def test_an_unseen_upload_on_test_takes_no_photo_out_of_train():
+    rows = [base("a", photo="1"), upload("b", side="test", photo="2")]
+    assert near_fates(tie("a", "b"), *rows) == {"a": None, "b": "copy"}
+
+
+def test_a_crowd_is_reported_never_applied_and_its_uploads_wait():
+    rows = [base("a", photo="1"), base("b", photo="2"), base("c", photo="2"), upload("d", photo="3")]
+    crowded = near_fates(tie("a", "b", "c", "d"), *rows, max_cluster=3)
+    assert crowded == {"a": None, "b": None, "c": "copy", "d": "crowd: waiting for review"}
+
+
+def test_poor_photos_leave_the_train_side_only_and_never_against_a_review():
+    rows = [base("a"), base("b", side="test"), upload("c", origin="reviewed")]
+    table = photos(*rows).assign(review=[None, None, "keep"], sharpness=1.0)
+    fates_of = dedupe.set_aside(table, Quality())["fate"]
+    assert [None if pd.isna(fate) else fate for fate in fates_of] == ["poor quality", None, None]

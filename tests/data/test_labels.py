@@ -1,0 +1,118 @@
+"""Wrong labels are found among features that tell the sources apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from include.data.labels import agreement, check_labels
+from include.records import SOURCES, label_of
+from include.settings import Labels
+
+PER_SOURCE = 100
+
+
+def world(per_source: int = PER_SOURCE) -> tuple[pd.DataFrame, np.ndarray]:
+    """Base photos whose features stand around one corner per source."""
+    draw = np.random.default_rng(7)
+    source = np.repeat(SOURCES, per_source)
+    corner = np.eye(len(SOURCES), 16)[np.repeat(np.arange(len(SOURCES)), per_source)]
+    features = corner + draw.normal(0, 0.15, corner.shape)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    photos = pd.DataFrame({"source": source, "key": [f"base/{place}" for place in range(len(source))]})
+    photos = photos.assign(
+        sha256=photos["key"], label=photos["source"].map(label_of), label_origin="source", side="train", session=None
+    )
+    return photos.assign(fate=pd.Series(pd.NA, index=photos.index, dtype="string")), features.astype(np.float32)
+
+
+def with_uploads(labels: list[str], shown: str = "cats", **said) -> tuple[pd.DataFrame, np.ndarray]:
+    """The world, and uploads that show one source and are called something."""
+    photos, features = world()
+    uploads = pd.DataFrame({"label": labels, "key": [f"uploads/{place}" for place in range(len(labels))]}).assign(
+        source="uploads", label_origin="user", side="train", fate=pd.NA, session=[f"s{n}" for n in range(len(labels))]
+    )
+    uploads = uploads.assign(sha256=uploads["key"], **said)
+    looks = np.flatnonzero(photos["source"] == shown)[: len(labels)]
+    return pd.concat([photos, uploads], ignore_index=True), np.concatenate([features, features[looks]])
+
+
+def fates(photos: pd.DataFrame, features: np.ndarray, **rules) -> list[str | None]:
+    checked = check_labels(photos, features, Labels(**rules))
+    return [None if pd.isna(fate) else str(fate).partition(":")[0] for fate in checked["fate"]]
+
+
+def test_photos_of_the_wrong_source_are_doubted_and_the_rest_is_not():
+    photos, features = world()
+    wrong = [3, 150, 250]  # a cat, a dog and a selfie change places with others
+    features[wrong] = features[[150, 250, 7]]
+    checked = check_labels(photos, features, Labels())
+    worst = checked["label_quality"].sort_values().index[:3]
+    assert {3, 250} <= set(worst), "a cat that is none, and a selfie that is one"
+    assert checked.loc[[3, 250], "fate"].tolist() == ["label doubted"] * 2
+    assert checked["suspect"].sum() <= 3
+
+
+def test_on_val_and_test_a_suspect_stays_until_a_person_says_so():
+    photos, features = world()
+    photos.loc[3, "side"] = "test"
+    features[3] = features[150]
+    checked = check_labels(photos, features, Labels())
+    assert pd.isna(checked.loc[3, "fate"])
+    assert checked.loc[3, "suspect"]
+
+
+def test_what_a_person_reviewed_is_believed():
+    photos, features = world()
+    photos.loc[3, "label_origin"] = "reviewed"
+    features[3] = features[150]
+    checked = check_labels(photos, features, Labels())
+    assert pd.isna(checked.loc[3, "fate"])
+    assert not checked.loc[3, "suspect"]
+
+
+def test_too_few_photos_are_not_judged():
+    photos, features = world(per_source=5)
+    checked = check_labels(photos, features, Labels())
+    assert checked["label_quality"].isna().all()
+    assert checked["fate"].isna().all()
+
+
+def test_an_upload_that_its_neighbours_contradict_waits():
+    photos, features = with_uploads(["cat", "not_cat"])
+    assert fates(photos, features)[-2:] == [None, "label disagrees with its neighbours"]
+    photos["label_origin"] = photos["label_origin"].where(photos["source"] != "uploads", "reviewed")
+    assert fates(photos, features)[-2:] == [None, None]
+
+
+def test_a_burst_from_one_session_waits():
+    photos, features = with_uploads(["cat"] * 6, session=["a"] * 5 + ["b"])
+    assert fates(photos, features, max_per_session=5)[-6:] == [None] * 6
+    assert fates(photos, features, max_per_session=4)[-6:] == ["burst from one session"] * 5 + [None]
+
+
+def test_uploads_make_at_most_a_share_of_a_class():
+    photos, features = with_uploads(["cat"] * 30)
+    told = fates(photos, features, free_per_class=10, max_share_of_class=0.2)[-30:]
+    assert told.count(None) == 20, "a fifth of a hundred cats"
+    assert told.count("too large a share of its class") == 10
+    assert fates(photos, features, free_per_class=40)[-30:] == [None] * 30
+
+
+def test_photos_with_a_fate_keep_it_and_are_not_judged():
+    photos, features = world()
+    photos.loc[0, "fate"] = "copy"
+    checked = check_labels(photos, features[1:], Labels())
+    assert checked.loc[0, "fate"] == "copy"
+    assert np.isnan(checked.loc[0, "label_quality"])
+
+
+def test_agreement_counts_the_nearest():
+    known = np.eye(3, dtype=np.float32)
+    found = agreement(
+        np.array(["cat"], object),
+        known[:1],
+        known=known,
+        known_labels=np.array(["cat", "cat", "not_cat"], object),
+        neighbours=2,
+    )
+    assert found == pytest.approx([1.0])

@@ -1,0 +1,65 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageFilter
+
+from include.data.measures import measure, poor_quality
+from include.settings import Quality
+from tests.pictures import drawn_image
+
+
+def measured(image: Image.Image) -> dict[str, float]:
+    return measure(image, image.convert("L")) | {"width": image.width, "height": image.height}
+
+
+def noise(size: tuple[int, int] = (100, 100)) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+
+
+def reason(image: Image.Image) -> str | None:
+    (why,) = poor_quality(pd.DataFrame([measured(image)]), Quality())
+    return None if pd.isna(why) else why
+
+
+def test_measures_of_a_picture_half_black_half_white():
+    picture = Image.new("RGB", (100, 50), "white")
+    picture.paste("black", (0, 0, 50, 50))
+    found = measured(picture)
+    assert found["aspect_ratio"] == 0.5
+    assert found["brightness"] == pytest.approx(0.5)
+    assert found["contrast"] == pytest.approx(0.5)
+    assert found["entropy"] == pytest.approx(1.0)
+    assert (found["darkest"], found["lightest"]) == (pytest.approx(0), pytest.approx(1, abs=0.01))
+
+
+def test_sharpness_falls_with_blur_and_does_not_depend_on_size():
+    sharp = measured(noise())["sharpness"]
+    assert measured(noise().filter(ImageFilter.GaussianBlur(6)))["sharpness"] < sharp / 4
+    drawing = drawn_image("cats", 1)
+    larger = drawing.resize((512, 512), Image.Resampling.BICUBIC)
+    assert measured(larger)["sharpness"] == pytest.approx(measured(drawing)["sharpness"], rel=0.15)
+
+
+POOR = {
+    "tiny": noise((20, 40)),
+    "odd ratio": noise((40, 200)),
+    "little information": Image.new("RGB", (100, 100), "red"),
+    "too dark": noise().point(lambda value: value // 10),
+    "too bright": noise().point(lambda value: 250 + value // 52),
+    "blurred": noise((400, 400)).filter(ImageFilter.GaussianBlur(30)),
+}
+
+
+@pytest.mark.parametrize("why", POOR)
+def test_each_kind_of_poor_photo_is_named(why):
+    assert reason(POOR[why]).startswith(why)
+
+
+@pytest.mark.parametrize("source", ["cats", "dogs", "selfies", "misc"])
+def test_a_drawing_is_good_enough(source):
+    assert [reason(drawn_image(source, number)) for number in range(10)] == [None] * 10
+
+
+def test_a_photo_that_could_not_be_measured_has_no_reason():
+    unknown = pd.DataFrame([dict.fromkeys(measured(noise()), np.nan)])
+    assert poor_quality(unknown, Quality()).isna().all()
