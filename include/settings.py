@@ -25,7 +25,7 @@ class Quality(BaseModel):
     min_entropy: float = Field(default=1.5, ge=0)
     min_lightest: float = Field(default=0.32, ge=0, le=1)
     max_darkest: float = Field(default=0.95, ge=0, le=1)
-    min_sharpness: float = Field(default=4, ge=0)
+    min_sharpness: float = Field(default=3, ge=0)
 
 
 class Copies(BaseModel):

@@ -25,7 +25,7 @@ from include.records import UPLOADS
 log = logging.getLogger(__name__)
 
 SIZE = 64  # pixels
-EPOCHS = 12  # few: features that know the photos by heart would agree with their wrong labels
+EPOCHS = 20  # few enough that features do not know the photos, and their wrong labels, by heart
 BATCH = 64
 PER_SOURCE = 2000
 AT_ONCE = 500

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import ImageOps
 
 from include.data import dataset, facts, features, snapshot
 from include.data.reviews import save_review
@@ -14,7 +15,7 @@ from include.errors import DatasetError
 from include.lake import layout
 from include.records import SOURCES, UPLOADS, RetrainParams, Review
 from include.settings import Labels, Policy
-from tests.pictures import drawing, drawing_on, fill_base, give, plain
+from tests.pictures import drawing, drawing_on, drawn_image, encode, fill_base, give, plain
 
 POLICY = Policy(labels=Labels(min_agreement=0))  # drawings have no neighbours to speak of
 PARAMS = RetrainParams(images_per_source=1000, epochs=1, min_precision=0.5, min_recall=0.5)
@@ -218,3 +219,48 @@ def test_nothing_is_new_until_something_is(base_lake):
 def test_an_empty_lake_names_the_cure(lake):
     with pytest.raises(DatasetError, match="ingest_base_datasets"):
         snapshot.snapshot_base(lake, "r")
+
+
+def a_base_photo(store, source: str, side: str) -> str:
+    """The sha256 of one base photo."""
+    names = (layout.parse_base(key).sha256 for key in store.keys(layout.base(source, "")))
+    return next(name for name in names if side_of(bucket(name)) == side)
+
+
+def test_a_base_photo_can_be_reviewed(base_lake):
+    before = dataset.read_manifest(base_lake, publish(base_lake, "r1"))
+    dropped, relabelled = a_base_photo(base_lake, "cats", "test"), a_base_photo(base_lake, "dogs", "train")
+    save_review(base_lake, Review(dropped, "drop", "ann", "2026-01-02T00:00:00+00:00"))
+    save_review(base_lake, Review(relabelled, "relabel", "ann", "2026-01-02T00:00:00+00:00", "cat"))
+    assert is_new(base_lake, "r2")
+    after = dataset.read_manifest(base_lake, publish(base_lake, "r2")).set_index("sha256")
+    assert set(before["sha256"]) - set(after.index) == {dropped}
+    row = after.loc[relabelled]
+    assert (row["label"], row["kind"], row["label_origin"]) == ("cat", "unknown", "reviewed")
+
+
+def test_a_dataset_has_a_card_with_its_counts_and_the_pictures_of_its_clusters(base_lake):
+    mirrored = ImageOps.mirror(drawn_image("cats", 1))
+    copy = encode(mirrored, quality=90)
+    base_lake.write(layout.base("cats", hashlib.sha256(copy).hexdigest()), copy)
+    give(base_lake, "given", encode(mirrored, quality=70), "cat")
+    give(base_lake, "waits", drawing_on("test", "cats"), "cat")
+    digest = publish(base_lake, "r")
+    card = base_lake.read(layout.dataset_page(digest, "card.html")).decode()
+    assert digest in card
+    assert "waiting for review" in card
+    clusters = base_lake.read(layout.dataset_page(digest, "clusters.html")).decode()
+    assert clusters.count("data:image/jpeg") == 2, "the two base photos are drawn"
+    assert 'href="../../uploads/given/photo.jpg"' in clusters, "the upload is linked"
+    fates = dataset.read_table(base_lake, layout.dataset_page(digest, "fates.parquet"))
+    assert len(fates) == 323
+    assert fates["fate"].notna().all()
+
+
+def test_forgetting_an_upload_leaves_no_picture_of_it(base_lake):
+    give(base_lake, "given", drawing("cats", 40_000), "cat")
+    publish(base_lake, "r")
+    known = facts.read_facts(base_lake, snapshot.read_snapshot(base_lake, "r")[1])
+    small = facts.read_thumbnails(base_lake, known[known["key"] == layout.upload_photo("given")])
+    elsewhere = [key for key in base_lake.keys("") if not key.startswith(layout.UPLOADS)]
+    assert not [key for key in elsewhere if small.tobytes() in base_lake.read(key)]

@@ -45,7 +45,7 @@ def test_photos_of_the_wrong_source_are_doubted_and_the_rest_is_not():
     photos, features = world()
     wrong = [3, 150, 250]  # a cat, a dog and a selfie change places with others
     features[wrong] = features[[150, 250, 7]]
-    checked = check_labels(photos, features, Labels())
+    checked = check_labels(photos, features, Labels(max_quality=0.5))
     worst = checked["label_quality"].sort_values().index[:3]
     assert {3, 250} <= set(worst), "a cat that is none, and a selfie that is one"
     assert checked.loc[[3, 250], "fate"].tolist() == ["label doubted"] * 2
@@ -56,7 +56,7 @@ def test_on_val_and_test_a_suspect_stays_until_a_person_says_so():
     photos, features = world()
     photos.loc[3, "side"] = "test"
     features[3] = features[150]
-    checked = check_labels(photos, features, Labels())
+    checked = check_labels(photos, features, Labels(max_quality=0.5))
     assert pd.isna(checked.loc[3, "fate"])
     assert checked.loc[3, "suspect"]
 
@@ -65,7 +65,7 @@ def test_what_a_person_reviewed_is_believed():
     photos, features = world()
     photos.loc[3, "label_origin"] = "reviewed"
     features[3] = features[150]
-    checked = check_labels(photos, features, Labels())
+    checked = check_labels(photos, features, Labels(max_quality=0.5))
     assert pd.isna(checked.loc[3, "fate"])
     assert not checked.loc[3, "suspect"]
 
