@@ -12,6 +12,8 @@ CatError                    trying again without a change will not help
 │   └── InvalidKey          a key that no store could hold
 ├── DatasetError            a dataset version is missing, empty, or does not rebuild to its digest
 ├── ModelError              a model version is missing, damaged, or of an unknown contract
+├── BackboneError           the weights that transfer begins with are missing, do not fit, or cannot be downloaded
+├── AttemptSuperseded       another process has taken over this training; its result counts
 ├── ServerError             the model server does not answer, or answers that it cannot
 │   └── NoModelYet          it is up and waits for the first champion
 └── StackError              the local stack cannot start or has stopped
@@ -67,6 +69,14 @@ class DatasetError(CatError):
 
 
 class ModelError(CatError):
+    pass
+
+
+class BackboneError(CatError):
+    pass
+
+
+class AttemptSuperseded(CatError):
     pass
 
 
