@@ -1,10 +1,14 @@
 """The only reader of the environment. ``.env.example`` explains every setting."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from include.errors import BackboneError
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pool in Airflow, of one slot, for what moves the alias. The local stack makes it; elsewhere:
@@ -13,6 +17,18 @@ CHAMPION_POOL = "champion"
 DRAIN_SECONDS = 20  # a model server that is asked to end lets requests end; whoever asks it must wait longer
 SAMPLE = "sample"
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
+
+Network = Literal["scratch", "mobilenet"]
+# What suits each network, where nothing else is set.
+SUITING: dict[str, dict[str, Any]] = {
+    "scratch": {"epochs": 24, "image_size": 96, "learning_rate": 2e-3},
+    "mobilenet": {"epochs": 10, "image_size": 128, "learning_rate": 1e-3},
+}
+
+
+def _suiting(name: str) -> Callable[[dict[str, Any]], Any]:
+    """A default that depends on the network, which is read before."""
+    return lambda read: SUITING[read.get("network", "scratch")][name]
 
 
 class Quality(BaseModel):
@@ -91,10 +107,13 @@ class Settings(BaseSettings):
     max_batch: int = Field(default=64, ge=1)
     live_within_seconds: float = Field(default=180, gt=0)
 
+    network: Network = "scratch"
+    backbone_weights: Path | None = None
+
     retrain_schedule: str | None = None
     ingest_schedule: str | None = None
     images_per_source: int = Field(default=2000, ge=10)
-    epochs: int = Field(default=24, ge=1)
+    epochs: int = Field(default_factory=_suiting("epochs"), ge=1)
     min_precision: float = Field(default=0.7, ge=0, le=1)
     min_recall: float = Field(default=0.7, ge=0, le=1)
 
@@ -102,9 +121,9 @@ class Settings(BaseSettings):
 
     policy: Policy = Policy()
 
-    image_size: int = Field(default=96, ge=32)
+    image_size: int = Field(default_factory=_suiting("image_size"), ge=32)
     batch_size: int = Field(default=64, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default_factory=_suiting("learning_rate"), gt=0)
     unsure_band: float = Field(default=0.1, ge=0, le=0.5)
 
     @field_validator("base_data")
@@ -112,6 +131,11 @@ class Settings(BaseSettings):
     def _absolute(cls, given: str) -> str:
         """Processes of the stack start in other folders; a path means the same to all of them."""
         return given if given == SAMPLE else str(Path(given).resolve())
+
+    @field_validator("backbone_weights")
+    @classmethod
+    def _absolute_path(cls, given: Path | None) -> Path | None:
+        return given and given.resolve()
 
     @property
     def base_set(self) -> str:
@@ -152,5 +176,16 @@ class Settings(BaseSettings):
     @property
     def recipe(self) -> dict[str, object]:
         """The settings, besides a run's params, that make another model of the same photos."""
-        names = ("image_size", "batch_size", "learning_rate", "unsure_band", "seed")
-        return {name: getattr(self, name) for name in names}
+        names = ("network", "image_size", "batch_size", "learning_rate", "unsure_band", "seed")
+        return {name: getattr(self, name) for name in names} | {"backbone": self.backbone}
+
+    @property
+    def backbone(self) -> str | None:
+        """The weights that training begins with, by their sum: none, Keras' own, or those of a file."""
+        if self.network == "scratch":
+            return None
+        if self.backbone_weights is None:
+            return "imagenet"
+        if not self.backbone_weights.is_file():
+            raise BackboneError(f"CAT_BACKBONE_WEIGHTS {str(self.backbone_weights)!r} is no file; name one that is")
+        return hashlib.sha256(self.backbone_weights.read_bytes()).hexdigest()

@@ -14,6 +14,7 @@ from include.records import SOURCES, UNKNOWN_KIND
 
 MIN_CROP = 0.6  # the smallest side of a random crop, as a share of the photo's
 LIGHT = 0.25  # how far brightness and contrast may go, as a share
+CHANCES = 10  # random numbers that the augmentation of one photo takes
 
 
 def allowed_kinds(manifest: pd.DataFrame) -> NDArray[np.float32]:
@@ -28,20 +29,28 @@ def allowed_kinds(manifest: pd.DataFrame) -> NDArray[np.float32]:
     return allowed
 
 
-def train_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int, seed: int) -> tf.data.Dataset:
-    """Endless batches of (photos uint8, allowed kinds, weights), each epoch in an order of its own."""
+def train_batches(
+    pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int, seed: int, first_epoch: int = 0, strength: float = 1.0
+) -> tf.data.Dataset:
+    """Endless batches of (photos uint8, allowed kinds, weights), each epoch in an order of its own.
+
+    Order and augmentation are functions of (seed, epoch, index of the photo): who begins at a later epoch gets the
+    batches that another run has there. ``strength`` is how far ``augment`` goes.
+    """
     allowed, weights = allowed_kinds(manifest), manifest["weight"].to_numpy(np.float32)
 
     def draw() -> Iterator[tuple]:
-        for epoch in count():
-            order = np.random.default_rng((seed, epoch)).permutation(len(pixels))
-            for step, rows in enumerate(_slices(order, batch_size)):
-                yield pixels.take(rows), allowed[rows], weights[rows], np.array([seed, (epoch << 24) + step], np.int64)
+        for epoch in count(first_epoch):
+            order = np.random.default_rng((seed, epoch, 0)).permutation(len(pixels))
+            chances = np.random.default_rng((seed, epoch, 1)).random((len(pixels), CHANCES), np.float32)
+            for rows in _slices(order, batch_size):
+                yield pixels.take(rows), allowed[rows], weights[rows], chances[rows]
 
-    signature = (*_signature(pixels), tf.TensorSpec((2,), tf.int64))
+    signature = (*_signature(pixels), tf.TensorSpec((None, CHANCES), tf.float32))
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)
     return batches.map(
-        lambda photos, kinds, weight, key: (augment(photos, key), kinds, weight), num_parallel_calls=2
+        lambda photos, kinds, weight, chances: (augment(photos, chances, strength=strength), kinds, weight),
+        num_parallel_calls=2,
     ).prefetch(2)
 
 
@@ -57,29 +66,33 @@ def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int =
     return batches.apply(tf.data.experimental.assert_cardinality(-(-len(pixels) // batch_size))).prefetch(2)
 
 
-def augment(photos: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """Mirrored, cropped and differently lit photos: uint8 in, uint8 out, same shape; ``key`` is two integers.
+def augment(photos: tf.Tensor, chances: tf.Tensor, *, strength: float = 1.0) -> tf.Tensor:
+    """Mirrored, cropped and differently lit photos: uint8 in, uint8 out, same shape.
 
+    What happens to a photo is a function of its own row of ``chances``, uniform in [0, 1), shape (photos, CHANCES).
     One ``crop_and_resize`` for the whole batch does what Keras' augmentation layers do, at a fifth of their cost.
     """
     batch, size = tf.shape(photos)[0], photos.shape[1]
-    chance = tf.unstack(tf.random.stateless_uniform((6, batch), key))
-    height = MIN_CROP + (1 - MIN_CROP) * chance[0]
-    width = tf.clip_by_value(height * (0.85 + 0.3 * chance[1]), MIN_CROP, 1)
+    boxes = _boxes(tf.unstack(chances[:, :5], axis=1), strength)
+    cropped = tf.image.crop_and_resize(tf.cast(photos, tf.float32), boxes, tf.range(batch), (size, size))
+    return tf.cast(tf.clip_by_value(_relight(cropped, chances[:, 5:], LIGHT * strength), 0, 255), tf.uint8)
+
+
+def _boxes(chance: list[tf.Tensor], strength: float) -> tf.Tensor:
+    """Corners of the crops as shares of the photo; where left and right are swapped, the crop is mirrored."""
+    smallest = 1 - (1 - MIN_CROP) * strength
+    height = smallest + (1 - smallest) * chance[0]
+    width = tf.clip_by_value(height * (1 + 0.3 * strength * (chance[1] - 0.5)), smallest, 1)
     top, left = chance[2] * (1 - height), chance[3] * (1 - width)
     boxes = tf.stack([top, left, top + height, left + width], axis=1)
-    mirrored = tf.gather(boxes, [0, 3, 2, 1], axis=1)  # a box whose left edge is right of its right edge
-    boxes = tf.where((chance[4] < 0.5)[:, None], boxes, mirrored)
-    cropped = tf.image.crop_and_resize(tf.cast(photos, tf.float32), boxes, tf.range(batch), (size, size))
-    return tf.cast(tf.clip_by_value(_relight(cropped, chance[5], key), 0, 255), tf.uint8)
+    return tf.where((chance[4] < 0.5)[:, None], boxes, tf.gather(boxes, [0, 3, 2, 1], axis=1))
 
 
-def _relight(photos: tf.Tensor, chance: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    shape = (tf.shape(photos)[0], 1, 1, 3)
-    tint = tf.random.stateless_uniform(shape, tf.random.fold_in(key, 1), 1 - LIGHT / 3, 1 + LIGHT / 3)
-    contrast = 1 + LIGHT * (2 * chance[:, None, None, None] - 1)
+def _relight(photos: tf.Tensor, chances: tf.Tensor, light: float) -> tf.Tensor:
+    """``chances``, shape (photos, 5), give contrast, tint of each channel, and brightness."""
+    around = (2 * chances - 1)[:, None, None, :]  # from -1 to 1
     mean = tf.reduce_mean(photos, axis=(1, 2, 3), keepdims=True)
-    shift = 255 * LIGHT * (tf.random.stateless_uniform((shape[0], 1, 1, 1), tf.random.fold_in(key, 2)) - 0.5)
+    contrast, tint, shift = 1 + light * around[..., :1], 1 + light / 3 * around[..., 1:4], 128 * light * around[..., 4:]
     return ((photos - mean) * contrast + mean) * tint + shift
 
 

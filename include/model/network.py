@@ -7,9 +7,12 @@ import keras
 from keras import layers, ops
 
 from include.records import SOURCES
+from include.settings import Network
 
 CAT = 0  # the place of cats among the kinds, which are the base sources in their order
 KINDS = len(SOURCES)
+FEATURES, HEAD = "features", "kinds"  # the layers where a network is cut into backbone and head
+ALPHA = 0.25  # the width of MobileNet
 OUTSIDE = -1e9  # a logit that no softmax gives weight
 
 
@@ -38,23 +41,27 @@ class CatAveragePrecision(keras.metrics.AUC):
 def build_network(
     *,
     image_size: int,
+    network: Network = "scratch",
     filters: Sequence[int] = (32, 64, 128, 192),
     blocks: Sequence[int] = (2, 2, 1, 1),
     dropout: float = 0.3,
 ) -> keras.Model:
-    """A small residual network (He et al., 2016): uint8 RGB (batch, size, size, 3) -> logits of the kinds (batch, 4).
+    """uint8 RGB (batch, size, size, 3) -> logits of the kinds (batch, 4); all weights random.
 
-    The stem divides each side by four at once: on a CPU, layers at full resolution are most of the cost.
+    ``scratch`` is a small residual network of ``blocks`` blocks of ``filters`` filters in each stage; ``mobilenet`` is
+    MobileNet 0.25 (Howard et al., arXiv:1704.04861), whose weights ``backbone.load_backbone`` brings.
     """
     photo = keras.Input((image_size, image_size, 3), dtype="uint8", name="photo")
     x = layers.Rescaling(1 / 127.5, offset=-1)(photo)
-    x = _convolve(x, filters[0], size=7, strides=4)
-    for stage, (width, depth) in enumerate(zip(filters, blocks, strict=True)):
-        for block in range(depth):
-            x = _residual(x, width, strides=2 if stage and not block else 1)
-    x = layers.GlobalAveragePooling2D()(x)
+    x = mobilenet(x).output if network == "mobilenet" else _residual_stages(x, filters, blocks)
+    x = layers.GlobalAveragePooling2D(name=FEATURES)(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(photo, layers.Dense(KINDS, name="kinds")(x), name="are_you_a_cat")
+    return keras.Model(photo, layers.Dense(KINDS, name=HEAD)(x), name="are_you_a_cat")
+
+
+def mobilenet(pixels: Any) -> keras.Model:
+    """MobileNet 0.25 up to its last feature maps, weights random; ``pixels`` are a tensor from -1 to 1."""
+    return keras.applications.MobileNet(input_tensor=pixels, alpha=ALPHA, include_top=False, weights=None)
 
 
 def compile_network(
@@ -72,6 +79,15 @@ def compile_network(
 def load_network(path: str) -> keras.Model:
     """A saved network for inference: safe mode, and without its optimizer."""
     return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _residual_stages(x: Any, filters: Sequence[int], blocks: Sequence[int]) -> Any:
+    """He et al., 2016. The stem divides each side by four at once: on a CPU, layers at full resolution cost most."""
+    x = _convolve(x, filters[0], size=7, strides=4)
+    for stage, (width, depth) in enumerate(zip(filters, blocks, strict=True)):
+        for block in range(depth):
+            x = _residual(x, width, strides=2 if stage and not block else 1)
+    return x
 
 
 def _convolve(x: Any, width: int, *, size: int = 3, strides: int = 1, activate: bool = True) -> Any:

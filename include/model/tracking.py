@@ -1,13 +1,16 @@
-"""MLflow's tracking server: one experiment, and one run for every attempt at training."""
+"""MLflow's tracking server: one experiment, and one run for every training that got somewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import mlflow
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
+from mlflow.utils.time import get_current_time_millis
 
+from include.errors import AttemptSuperseded
 from include.lake import layout
+from include.model.checkpoints import History
 from include.settings import Settings
 
 EXPERIMENT = "are-you-a-cat"
@@ -28,16 +31,37 @@ def connect(settings: Settings | None = None) -> MlflowClient:
 
 
 @contextmanager
-def attempt(run: str, dataset: str) -> Iterator[Run]:
-    """A new MLflow run, finished at the end of the block or failed if it raises; earlier ones left open are closed."""
+def attempt(run: str, dataset: str, *, resume: bool = False) -> Iterator[Run]:
+    """An MLflow run, finished at the end of the block or failed if it raises.
+
+    With ``resume`` the last one that an earlier try did not finish goes on; those left open are closed otherwise.
+    """
     client = connect()
     mlflow.set_experiment(EXPERIMENT)
     mlflow.set_experiment_tag("mlflow.note.content", ABOUT)
-    for left_open in _runs_of(client, run, dataset, "RUNNING"):
-        client.set_terminated(left_open.info.run_id, "KILLED")
+    unfinished = [*_runs_of(client, run, dataset, "FAILED"), *_runs_of(client, run, dataset, "RUNNING")]
+    resumed = unfinished.pop() if resume and unfinished else None
+    for left_open in unfinished:
+        if left_open.info.status == "RUNNING":
+            client.set_terminated(left_open.info.run_id, "KILLED")
     tags = {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}
-    with mlflow.start_run(run_name=f"dataset {dataset[:8]}", tags=tags) as active:
-        yield active
+    known = {"run_id": resumed.info.run_id} if resumed else {"run_name": f"dataset {dataset[:8]}", "tags": tags}
+    with mlflow.start_run(**known) as active:
+        try:
+            yield active
+        except AttemptSuperseded:
+            # The run is another's by now: it ends as it stands, for leaving this block ends it with some status.
+            mlflow.end_run(client.get_run(active.info.run_id).info.status)
+            raise
+
+
+def catch_up(run: Run, history: History) -> None:
+    """Log those points of the curves that a killed try kept in a checkpoint but did not send."""
+    client, now = connect(), get_current_time_millis()
+    for name in history[0] if history else ():
+        logged = {point.step for point in client.get_metric_history(run.info.run_id, name)}
+        points = [(epoch, figures[name]) for epoch, figures in enumerate(history) if epoch not in logged]
+        client.log_batch(run.info.run_id, [Metric(name, value, now, epoch) for epoch, value in points])
 
 
 def finished_attempt(run: str, dataset: str) -> str | None:

@@ -1,7 +1,12 @@
 """Fit the network to a dataset version, and leave it in MLflow."""
 
+import hashlib
+import inspect
+import json
 import logging
 import tempfile
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -11,77 +16,137 @@ import pandas as pd
 from include.data.dataset import read_manifest
 from include.data.split import calibrates
 from include.lake.base import ObjectStore
-from include.model.feeding import ordered_batches, train_batches
-from include.model.network import build_network, compile_network
+from include.model import backbone, feeding, network, resuming
+from include.model.checkpoints import Checkpoints, History
+from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import Pixels, load_pixels
-from include.model.tracking import attempt, finished_attempt
+from include.model.resuming import KeepEachEpoch, best_epoch, is_over
+from include.model.tracking import attempt, catch_up, finished_attempt
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
 NETWORK_FILE = "network/network.keras"  # inside the MLflow run
+HEAD_BATCHES = 200  # the head's first fit needs no more photos than these hold
 
 
 def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
     """Task: train on one dataset version; returns the id of the MLflow run that holds the network and its curves.
 
-    A try that comes after a finished one returns what that one left; any other begins anew.
+    A try that comes after a finished one returns what that one left; any other goes on from its last epoch. Raises
+    AttemptSuperseded when a later try has taken over.
     """
     if done := finished_attempt(run, digest):
         log.info("MLflow run %s has trained this already", done)
         return done
     settings = Settings()
+    hyperparameters = Hyperparameters.of(settings)
     manifest = read_manifest(store, digest)
     pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
-    with attempt(run, digest) as active:
+    checkpoints = Checkpoints(state_folder(settings, digest, hyperparameters, epochs=epochs))
+    begun = checkpoints.latest()
+    with attempt(run, digest, resume=begun is not None) as active:
+        catch_up(active, begun.history if begun else ())
         mlflow.tensorflow.autolog(log_models=False, checkpoint=False, log_datasets=False)
         mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
-        network = fit(pixels, manifest, epochs=epochs, settings=settings)
-        _log_network(network)
+        trained = fit(
+            pixels,
+            manifest,
+            epochs=epochs,
+            settings=settings,
+            hyperparameters=hyperparameters,
+            checkpoints=checkpoints,
+        )
+        checkpoints.confirm()
+        _log_network(trained)
+    checkpoints.clear()
     return str(active.info.run_id)
 
 
-def fit(pixels: Pixels, manifest: pd.DataFrame, *, epochs: int, settings: Settings) -> keras.Model:
-    """Train from scratch on the train side; the tuning half of val says when to stop. Same seed, same weights."""
+def fit(
+    pixels: Pixels,
+    manifest: pd.DataFrame,
+    *,
+    epochs: int,
+    settings: Settings,
+    hyperparameters: Hyperparameters,
+    checkpoints: Checkpoints,
+) -> keras.Model:
+    """Train on the train side, from the last checkpoint if there is one; returns the network of the best epoch.
+
+    The tuning half of val says which epoch is best, and when to stop. Same arguments, same weights, however often the
+    training was killed.
+    """
     keras.utils.set_random_seed(settings.seed)
     learn = (manifest["side"] == "train").to_numpy(bool)
     watch = (manifest["side"] == "val").to_numpy(bool) & ~manifest["sha256"].map(calibrates).to_numpy(bool)
+    photos, held_out = (pixels.subset(learn), manifest[learn]), (pixels.subset(watch), manifest[watch])
     steps = -(-int(learn.sum()) // settings.batch_size)
-    network = build_network(image_size=settings.image_size)
-    compile_network(network, learning_rate=settings.learning_rate, steps=steps * epochs)
-    network.fit(
-        train_batches(pixels.subset(learn), manifest[learn], batch_size=settings.batch_size, seed=settings.seed),
-        epochs=epochs,
-        steps_per_epoch=steps,
-        validation_data=ordered_batches(pixels.subset(watch), manifest[watch]),
-        callbacks=[_early_stopping(epochs), keras.callbacks.LambdaCallback(on_epoch_end=_tell(epochs))],
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    )
-    return network
+    model = _compiled(settings, hyperparameters, steps=steps * epochs)
+    history = _begin(model, photos, settings, checkpoints)
+    keeper = KeepEachEpoch(checkpoints, feeding.ordered_batches(*held_out), epochs=epochs, history=history)
+    if not is_over(history, epochs=epochs):
+        batches = feeding.train_batches(
+            *photos,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            first_epoch=len(history),
+            strength=hyperparameters.augmentation,
+        )
+        # the batches come shuffled; the keeper says where to begin and when to stop
+        model.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[keeper], shuffle=False, verbose=0)
+    resuming.restore(model, checkpoints.read(best_epoch(keeper.history, epochs=epochs)), optimizer=False)
+    return model
+
+
+def _begin(model: keras.Model, photos: tuple, settings: Settings, checkpoints: Checkpoints) -> History:
+    """Bring the network to where training begins: what the last try left, or else the start; returns what is done."""
+    if begun := checkpoints.latest():
+        log.info("going on after epoch %d", len(begun.history))
+        resuming.restore(model, begun)
+        return begun.history
+    if settings.network == "mobilenet":
+        backbone.load_backbone(model, settings.backbone_weights)
+        backbone.fit_head(model, feeding.ordered_batches(*photos).take(HEAD_BATCHES))
+    return ()
 
 
 def cache_folder(settings: Settings) -> Path:
     return settings.pixel_cache
 
 
-def _early_stopping(epochs: int) -> keras.callbacks.Callback:
-    return keras.callbacks.EarlyStopping(
-        monitor="val_loss", patience=max(5, epochs // 3), start_from_epoch=epochs // 2, restore_best_weights=True
+def state_folder(settings: Settings, digest: str, hyperparameters: Hyperparameters, *, epochs: int) -> Path:
+    """Where the checkpoints of one training lie: its name follows from all that its result depends on.
+
+    What a killed try left is of no use to other code, and what the code is, its own text tells.
+    """
+    parts = [digest, settings.recipe, asdict(hyperparameters), epochs, version("keras"), version("tensorflow")]
+    code = [inspect.getsource(module) for module in (network, feeding, backbone, resuming)]
+    name = hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
+    return settings.home / "checkpoints" / name
+
+
+def _compiled(settings: Settings, chosen: Hyperparameters, *, steps: int) -> keras.Model:
+    model = network.build_network(
+        image_size=settings.image_size,
+        network=settings.network,
+        filters=chosen.filters,
+        blocks=chosen.blocks,
+        dropout=chosen.dropout,
     )
+    network.compile_network(
+        model,
+        learning_rate=chosen.learning_rate,
+        steps=steps,
+        weight_decay=chosen.weight_decay,
+        warm_up=chosen.warm_up,
+    )
+    return model
 
 
-def _tell(epochs: int):  # type: ignore[no-untyped-def]  # a Keras callback
-    def tell(epoch: int, logs: dict[str, float]) -> None:
-        figures = ", ".join(f"{name} {value:.3f}" for name, value in logs.items())
-        log.info("epoch %d of %d: %s", epoch + 1, epochs, figures)
-
-    return tell
-
-
-def _log_network(network: keras.Model) -> None:
+def _log_network(trained: keras.Model) -> None:
     folder, _, name = NETWORK_FILE.rpartition("/")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / name
-        network.save(path)
+        trained.save(path)
         mlflow.log_artifact(str(path), folder)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from include.model.feeding import allowed_kinds, augment, ordered_batches, train_batches
+from include.model.feeding import CHANCES, allowed_kinds, augment, ordered_batches, train_batches
 from include.model.pixels import Pixels
 from include.records import SOURCES
 
@@ -33,9 +33,16 @@ def manifest() -> pd.DataFrame:
     return pd.DataFrame({"kind": kind, "label": label, "weight": np.arange(COUNT, dtype=float)})
 
 
-def epochs_of(pixels: Pixels, manifest: pd.DataFrame, *, seed: int, epochs: int) -> list[list[np.ndarray]]:
+def chances(count: int, *, seed: int = 0) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(seed).random((count, CHANCES), np.float32))
+
+
+def epochs_of(
+    pixels: Pixels, manifest: pd.DataFrame, *, seed: int, epochs: int, first_epoch: int = 0
+) -> list[list[np.ndarray]]:
     """Per epoch: photos, allowed kinds and weights of its batches, joined."""
-    batches = list(train_batches(pixels, manifest, batch_size=BATCH, seed=seed).take(STEPS * epochs))
+    endless = train_batches(pixels, manifest, batch_size=BATCH, seed=seed, first_epoch=first_epoch)
+    batches = list(endless.take(STEPS * epochs))
     parts = [batches[start : start + STEPS] for start in range(0, len(batches), STEPS)]
     return [[np.concatenate([batch[place] for batch in part]) for place in range(3)] for part in parts]
 
@@ -86,33 +93,58 @@ def test_another_seed_gives_another_order_and_another_augmentation(manifest):
     assert not np.array_equal(one[0][np.argsort(one[2])], two[0][np.argsort(two[2])])
 
 
-def test_augmenting_keeps_shape_and_type_and_is_a_function_of_its_key():
-    photos = noise(5)
-    once, again, other = (augment(tf.constant(photos), tf.constant(key)) for key in ([1, 2], [1, 2], [1, 3]))
+def test_who_begins_later_gets_the_batches_that_others_have_there(manifest):
+    whole = epochs_of(as_pixels(noise(COUNT)), manifest, seed=7, epochs=3)
+    rest = epochs_of(as_pixels(noise(COUNT)), manifest, seed=7, epochs=2, first_epoch=1)
+    for left, right in zip(whole[1:], rest, strict=True):
+        for mine, other in zip(left, right, strict=True):
+            np.testing.assert_array_equal(mine, other)
+
+
+def test_what_happens_to_a_photo_does_not_depend_on_its_company(manifest):
+    """Augmentation is a function of (seed, epoch, index): other batches, same photos."""
+    pixels = as_pixels(noise(COUNT))
+    by_four, by_one = (
+        list(train_batches(pixels, manifest, batch_size=size, seed=7).take(steps)) for size, steps in ((4, 3), (1, 10))
+    )
+    for place in range(3):
+        together, alone = (np.concatenate([batch[place] for batch in batches]) for batches in (by_four, by_one))
+        np.testing.assert_array_equal(together, alone)
+
+
+def test_augmenting_keeps_shape_and_type_and_is_a_function_of_its_chances():
+    photos = tf.constant(noise(5))
+    once, again, other = (augment(photos, chances(5, seed=seed)) for seed in (1, 1, 2))
     assert once.shape == photos.shape
     assert once.dtype == tf.uint8
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other)
 
 
+def test_without_strength_photos_stay_as_they_are_or_are_mirrored():
+    photos = noise(20)
+    for photo, same in zip(photos, augment(tf.constant(photos), chances(20), strength=0).numpy(), strict=True):
+        assert min(np.abs(same.astype(int) - given).max() for given in (photo, photo[:, ::-1])) <= 1  # rounding
+
+
 def test_no_crop_reaches_beyond_the_photo():
-    flat = augment(tf.constant(photos_of([128] * 50)), tf.constant([0, 0])).numpy()
+    flat = augment(tf.constant(photos_of([128] * 50)), chances(50)).numpy()
     assert np.ptp(flat.astype(int), axis=(1, 2)).max() <= 1  # a black edge would stand out
 
 
 def test_light_changes_within_bounds_and_never_wraps_around():
-    bright = augment(tf.constant(photos_of([255] * 50)), tf.constant([0, 0])).numpy()
-    dark = augment(tf.constant(photos_of([0] * 50)), tf.constant([0, 0])).numpy()
+    bright = augment(tf.constant(photos_of([255] * 50)), chances(50)).numpy()
+    dark = augment(tf.constant(photos_of([0] * 50)), chances(50)).numpy()
     assert bright.min() > 190
     assert dark.max() < 40
-    grey = augment(tf.constant(photos_of([128] * 50)), tf.constant([0, 0])).numpy()
+    grey = augment(tf.constant(photos_of([128] * 50)), chances(50)).numpy()
     assert grey.mean(axis=(1, 2, 3)).std() > 10
 
 
 def test_about_half_of_the_photos_are_mirrored():
     halves = photos_of([0] * 200)
     halves[:, :, SIZE // 2 :] = 255
-    turned = augment(tf.constant(halves), tf.constant([3, 4])).numpy().astype(int)
+    turned = augment(tf.constant(halves), chances(200)).numpy().astype(int)
     mirrored = turned[:, :, 0].mean(axis=(1, 2)) > turned[:, :, -1].mean(axis=(1, 2))
     assert 70 < mirrored.sum() < 130
 

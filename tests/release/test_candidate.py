@@ -1,8 +1,13 @@
 """From photos to a registered version and a report, as the tasks of ``retrain`` call it, without Airflow."""
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import keras
 import mlflow
@@ -27,7 +32,7 @@ from include.release.candidate import evaluate
 from include.release.contest import hold_contest
 from include.release.registry import MODEL, fetch, load
 from include.release.report import report
-from include.settings import SAMPLE_SET, Settings
+from include.settings import ROOT, SAMPLE_SET, Settings
 from tests.pictures import drawing, drawing_on, fill_base, give
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
@@ -218,6 +223,34 @@ def test_after_a_failed_attempt_the_next_begins_anew(place, digest, monkeypatch)
     monkeypatch.setattr(training, "fit", untrained)
     train(place.lake, "failing", digest, epochs=1)
     assert statuses_of(place.client, "failing") == ["FINISHED", "FAILED"]
+
+
+def epochs_in(folder: Path) -> list[Path]:
+    return list((folder / SAMPLE_SET / "checkpoints").rglob("epoch-*"))
+
+
+def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest):
+    """The second try goes on in the MLflow run of the first; the first comes back when all is done."""
+    folder, name, epochs = place.lake.root.parent, "stopped", 6
+    code = (
+        "from pathlib import Path; from include.lake.local import LocalStore; from include.model.training import train;"
+    )
+    code += f"train(LocalStore(Path({str(place.lake.root)!r})), {name!r}, {digest!r}, epochs={epochs})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as stale:
+        while not epochs_in(folder):
+            assert stale.poll() is None, stale.stderr.read()
+            time.sleep(0.01)
+        stale.send_signal(signal.SIGSTOP)
+        trained = train(place.lake, name, digest, epochs=epochs)
+        stale.send_signal(signal.SIGCONT)
+        told = stale.stderr.read()
+    assert stale.returncode == 1
+    assert "AttemptSuperseded: another process has taken over" in told
+    assert statuses_of(place.client, name) == ["FINISHED"]
+    for metric in ("loss", "val_loss", "average_precision", "val_average_precision"):
+        points = place.client.get_metric_history(trained, metric)
+        assert sorted(point.step for point in points) == list(range(epochs)), metric
+    assert epochs_in(folder) == []
 
 
 def statuses_of(client: MlflowClient, run: str) -> list[str]:
