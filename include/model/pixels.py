@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,22 @@ Decode = Callable[[bytes, int], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Photos in a file, read when asked for: mapped pages would count as memory of this process, and add up."""
+
+    file: Path
+    size: int
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        count = self.size * self.size * 3
+        return np.fromfile(self.file, np.uint8, count, offset=row * count).reshape(self.size, self.size, 3)
+
+
+@dataclass(frozen=True)
 class Pixels:
     """The photos of a manifest, in its order, read from disk when asked for."""
 
-    shards: list[NDArray[np.uint8]]
+    shards: Sequence[Rows | NDArray[np.uint8]]
     places: NDArray[np.int64]  # (photos, 2): shard, row
     size: int
 
@@ -57,9 +69,10 @@ def load_pixels(
     folder = folder / cache_version(size)
     folder.mkdir(parents=True, exist_ok=True)
     places = np.zeros((len(manifest), 2), np.int64)
-    shards: list[NDArray[np.uint8]] = []
+    shards: list[Rows | NDArray[np.uint8]] = []
     for name, rows in _by_shard(manifest).items():
         members = manifest.iloc[rows]
+        shard: Rows | NDArray[np.uint8]
         if name == UPLOADS:
             shard, found = _load_uploads(store, members, size, decode)
         else:
@@ -80,7 +93,7 @@ def _by_shard(manifest: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
 
 def _load_shard(
     store: ObjectStore, members: pd.DataFrame, path: Path, size: int, decode: Decode
-) -> tuple[NDArray[np.uint8], list[int]]:
+) -> tuple[Rows, list[int]]:
     rows_file, index_file = path.with_suffix(".rgb"), path.with_suffix(".json")
     with FileLock(path.with_suffix(".lock")):
         index = _read_index(index_file, rows_file, size * size * 3)
@@ -93,8 +106,7 @@ def _load_shard(
                 os.fsync(rows.fileno())  # an index must never outlive its rows
             index |= {name: len(index) + place for place, name in enumerate(new["sha256"])}
             _replace(index_file, json.dumps(index))
-    shard = np.memmap(rows_file, np.uint8, mode="r", shape=(len(index), size, size, 3))
-    return shard, [index[name] for name in members["sha256"]]
+    return Rows(rows_file, size), [index[name] for name in members["sha256"]]
 
 
 def _read_index(index_file: Path, rows_file: Path, row_bytes: int) -> dict[str, int]:
