@@ -26,6 +26,7 @@ KEPT = 2  # the last ones; the best one stays as well
 
 Arrays = Sequence[NDArray]
 History = tuple[dict[str, float], ...]  # the figures of each epoch, in order
+ENDED_AT = "ended_at"  # among them, in milliseconds since 1970
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Checkpoints:
         _sync(self.folder)
         for epoch in self.epochs()[:-KEPT]:
             if epoch != best:
-                shutil.rmtree(_place(self.folder, "epoch", epoch))
+                shutil.rmtree(_place(self.folder, "epoch", epoch), ignore_errors=True)
 
     def epochs(self) -> list[int]:
         """How many epochs each checkpoint holds, in order."""

@@ -8,6 +8,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from include.model.distribution import split_batches
 from include.model.network import CAT, KINDS
 from include.model.pixels import Pixels
 from include.records import SOURCES, UNKNOWN_KIND
@@ -46,12 +47,12 @@ def train_batches(
             for rows in _slices(order, batch_size):
                 yield pixels.take(rows), allowed[rows], weights[rows], chances[rows]
 
+    def change(photos: tf.Tensor, kinds: tf.Tensor, weight: tf.Tensor, chances: tf.Tensor) -> tuple:
+        return augment(photos, chances, strength=strength), kinds, weight
+
     signature = (*_signature(pixels), tf.TensorSpec((None, CHANCES), tf.float32))
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)
-    return batches.map(
-        lambda photos, kinds, weight, chances: (augment(photos, chances, strength=strength), kinds, weight),
-        num_parallel_calls=2,
-    ).prefetch(2)
+    return split_batches(batches.map(change, num_parallel_calls=2).prefetch(2))
 
 
 def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int = 128) -> tf.data.Dataset:
@@ -63,7 +64,8 @@ def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int =
             yield pixels.take(rows), allowed[rows], weights[rows]
 
     batches = tf.data.Dataset.from_generator(draw, output_signature=_signature(pixels))
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-len(pixels) // batch_size))).prefetch(2)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(-(-len(pixels) // batch_size)))
+    return split_batches(batches.prefetch(2))
 
 
 def augment(photos: tf.Tensor, chances: tf.Tensor, *, strength: float = 1.0) -> tf.Tensor:

@@ -1,7 +1,8 @@
 """Epoch by epoch: measure, keep a checkpoint, decide whether to stop. All of it can be taken up after a kill."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from include.model.checkpoints import Checkpoint, Checkpoints, History
+from include.model.checkpoints import ENDED_AT, Checkpoint, Checkpoints, History
 
 log = logging.getLogger(__name__)
+
+Tell = Callable[[int, Mapping[str, float]], None]  # is told of each epoch, from 0, and its figures
 
 
 def best_epoch(history: History, *, epochs: int) -> int:
@@ -27,14 +30,20 @@ def is_over(history: History, *, epochs: int) -> bool:
 
 
 class KeepEachEpoch(keras.callbacks.Callback):
-    """Stands first among the callbacks: what it measures on val is theirs too, and they hear of no epoch that is lost.
+    """Measures on val, keeps a checkpoint, and only then tells of the epoch: what was told is never trained again."""
 
-    So no epoch that MLflow has seen is ever trained again.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, watch: tf.data.Dataset, *, epochs: int, history: History) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints | None,
+        watch: tf.data.Dataset,
+        *,
+        epochs: int,
+        history: History,
+        tell: Tell | None = None,
+    ) -> None:
         super().__init__()
-        self.checkpoints, self.watch, self.epochs, self.history = checkpoints, watch, epochs, history
+        self.checkpoints, self.watch, self.tell = checkpoints, watch, tell
+        self.epochs, self.history = epochs, history
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begin behind the epochs that are done, as Keras' BackupAndRestore does.
@@ -44,14 +53,16 @@ class KeepEachEpoch(keras.callbacks.Callback):
         self.model._initial_epoch = len(self.history)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        figures = logs if logs is not None else {}
         measured = self.model.evaluate(self.watch, verbose=0, return_dict=True)
-        figures |= {f"val_{name}": value for name, value in measured.items()}
-        self.history = (*self.history, {name: float(value) for name, value in figures.items()})
-        best = best_epoch(self.history, epochs=self.epochs)
-        self.checkpoints.save(take(self.model, self.history), best=best)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        log.info("epoch %d of %d: %s", epoch + 1, self.epochs, told)
+        figures = (logs or {}) | {f"val_{name}": value for name, value in measured.items()}
+        figures = {name: float(value) for name, value in figures.items()}
+        log.info("epoch %d of %d: %s", epoch + 1, self.epochs, ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+        self.history = (*self.history, figures | {ENDED_AT: float(time.time_ns() // 1_000_000)})
+        if self.checkpoints:
+            best = best_epoch(self.history, epochs=self.epochs)
+            self.checkpoints.save(take(self.model, self.history), best=best)
+        if self.tell:
+            self.tell(epoch, self.history[-1])
         self.model.stop_training = is_over(self.history, epochs=self.epochs)
 
 
@@ -60,11 +71,10 @@ def take(network: keras.Model, history: History) -> Checkpoint:
     return Checkpoint(_values(_state(network)), _values(network.optimizer.variables), history)
 
 
-def restore(network: keras.Model, checkpoint: Checkpoint, *, optimizer: bool = True) -> None:
-    """Put a compiled network back to where ``checkpoint`` was taken."""
+def restore(network: keras.Model, checkpoint: Checkpoint) -> None:
+    """Put a network back to where ``checkpoint`` was taken, and its optimizer if it is compiled."""
     _assign(_state(network), checkpoint.weights)
-    if optimizer:
-        network.optimizer.build(network.trainable_variables)
+    if network.compiled:
         _assign(network.optimizer.variables, checkpoint.optimizer)
 
 

@@ -1,16 +1,15 @@
 """MLflow's tracking server: one experiment, and one run for every training that got somewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import mlflow
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
-from mlflow.utils.time import get_current_time_millis
 
 from include.errors import AttemptSuperseded
 from include.lake import layout
-from include.model.checkpoints import History
+from include.model.checkpoints import ENDED_AT
 from include.settings import Settings
 
 EXPERIMENT = "are-you-a-cat"
@@ -55,13 +54,13 @@ def attempt(run: str, dataset: str, *, resume: bool = False) -> Iterator[Run]:
             raise
 
 
-def catch_up(run: Run, history: History) -> None:
-    """Log those points of the curves that a killed try kept in a checkpoint but did not send."""
-    client, now = connect(), get_current_time_millis()
-    for name in history[0] if history else ():
-        logged = {point.step for point in client.get_metric_history(run.info.run_id, name)}
-        points = [(epoch, figures[name]) for epoch, figures in enumerate(history) if epoch not in logged]
-        client.log_batch(run.info.run_id, [Metric(name, value, now, epoch) for epoch, value in points])
+def log_epoch(run_id: str, epoch: int, figures: Mapping[str, float]) -> None:
+    """Send the points of one epoch. Sent again, by a later try or by a stale one, they are the same points: MLflow's
+    database knows a point by its name, step, time and value, and keeps it once.
+    """
+    ended_at = int(figures[ENDED_AT])
+    points = [Metric(name, value, ended_at, epoch) for name, value in figures.items() if name != ENDED_AT]
+    connect().log_batch(run_id, points)
 
 
 def finished_attempt(run: str, dataset: str) -> str | None:

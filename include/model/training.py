@@ -4,29 +4,33 @@ import hashlib
 import inspect
 import json
 import logging
+import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import mlflow
 import pandas as pd
+import tensorflow as tf
 
 from include.data.dataset import read_manifest
 from include.data.split import calibrates
 from include.lake.base import ObjectStore
-from include.model import backbone, feeding, network, resuming
+from include.model import backbone, distribution, feeding, network, resuming
 from include.model.checkpoints import Checkpoints, History
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import Pixels, load_pixels
-from include.model.resuming import KeepEachEpoch, best_epoch, is_over
-from include.model.tracking import attempt, catch_up, finished_attempt
+from include.model.resuming import KeepEachEpoch, Tell, best_epoch, is_over
+from include.model.tracking import attempt, finished_attempt, log_epoch
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
 NETWORK_FILE = "network/network.keras"  # inside the MLflow run
+Photos = tuple[Pixels, pd.DataFrame]  # a part of the manifest, and its pixels
 HEAD_BATCHES = 200  # the head's first fit needs no more photos than these hold
 
 
@@ -46,8 +50,10 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
     checkpoints = Checkpoints(state_folder(settings, digest, hyperparameters, epochs=epochs))
     begun = checkpoints.latest()
     with attempt(run, digest, resume=begun is not None) as active:
-        catch_up(active, begun.history if begun else ())
-        mlflow.tensorflow.autolog(log_models=False, checkpoint=False, log_datasets=False)
+        tell = partial(log_epoch, active.info.run_id)
+        for epoch, figures in enumerate(begun.history if begun else ()):
+            tell(epoch, figures)  # a killed try may have kept what it did not send
+        _autolog()
         mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
         trained = fit(
             pixels,
@@ -56,6 +62,7 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
             settings=settings,
             hyperparameters=hyperparameters,
             checkpoints=checkpoints,
+            tell=tell,
         )
         checkpoints.confirm()
         _log_network(trained)
@@ -70,45 +77,72 @@ def fit(
     epochs: int,
     settings: Settings,
     hyperparameters: Hyperparameters,
-    checkpoints: Checkpoints,
-) -> keras.Model:
+    checkpoints: Checkpoints | None,
+    tell: Tell | None = None,
+) -> keras.Model | None:
     """Train on the train side, from the last checkpoint if there is one; returns the network of the best epoch.
 
     The tuning half of val says which epoch is best, and when to stop. Same arguments, same weights, however often the
-    training was killed.
+    training was killed. Of several workers the first one has ``checkpoints``; the others have none and return none.
     """
     keras.utils.set_random_seed(settings.seed)
     learn = (manifest["side"] == "train").to_numpy(bool)
     watch = (manifest["side"] == "val").to_numpy(bool) & ~manifest["sha256"].map(calibrates).to_numpy(bool)
     photos, held_out = (pixels.subset(learn), manifest[learn]), (pixels.subset(watch), manifest[watch])
     steps = -(-int(learn.sum()) // settings.batch_size)
-    model = _compiled(settings, hyperparameters, steps=steps * epochs)
-    history = _begin(model, photos, settings, checkpoints)
-    keeper = KeepEachEpoch(checkpoints, feeding.ordered_batches(*held_out), epochs=epochs, history=history)
+    strategy = distribution.open_strategy()
+    model = _compiled(strategy, settings, hyperparameters, steps=steps * epochs)
+    history = _begin(model, photos, settings, hyperparameters, checkpoints, epochs=epochs)
+    watched = feeding.ordered_batches(*held_out)
+    keeper = KeepEachEpoch(checkpoints, watched, epochs=epochs, history=history, tell=tell)
     if not is_over(history, epochs=epochs):
-        batches = feeding.train_batches(
-            *photos,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            first_epoch=len(history),
-            strength=hyperparameters.augmentation,
-        )
+        batches = _shuffled(photos, settings, hyperparameters, first_epoch=len(history))
         # the batches come shuffled; the keeper says where to begin and when to stop
         model.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[keeper], shuffle=False, verbose=0)
-    resuming.restore(model, checkpoints.read(best_epoch(keeper.history, epochs=epochs)), optimizer=False)
-    return model
+    if not checkpoints:
+        return None
+    best = _build(settings, hyperparameters)
+    resuming.restore(best, checkpoints.read(best_epoch(keeper.history, epochs=epochs)))
+    return best
 
 
-def _begin(model: keras.Model, photos: tuple, settings: Settings, checkpoints: Checkpoints) -> History:
+def _shuffled(photos: Photos, settings: Settings, chosen: Hyperparameters, *, first_epoch: int) -> tf.data.Dataset:
+    size, strength = settings.batch_size, chosen.augmentation
+    return feeding.train_batches(
+        *photos, batch_size=size, seed=settings.seed, first_epoch=first_epoch, strength=strength
+    )
+
+
+def _begin(
+    model: keras.Model,
+    photos: Photos,
+    settings: Settings,
+    chosen: Hyperparameters,
+    checkpoints: Checkpoints | None,
+    *,
+    epochs: int,
+) -> History:
     """Bring the network to where training begins: what the last try left, or else the start; returns what is done."""
-    if begun := checkpoints.latest():
+    begun = checkpoints.latest() if checkpoints else None
+    if begun:
         log.info("going on after epoch %d", len(begun.history))
-        resuming.restore(model, begun)
-        return begun.history
-    if settings.network == "mobilenet":
-        backbone.load_backbone(model, settings.backbone_weights)
-        backbone.fit_head(model, feeding.ordered_batches(*photos).take(HEAD_BATCHES))
-    return ()
+    elif settings.network == "mobilenet":
+        learned = _build(settings, chosen)
+        backbone.load_backbone(learned, settings.backbone_weights)
+        backbone.fit_head(learned, feeding.ordered_batches(*photos).take(HEAD_BATCHES))
+        model.set_weights(learned.get_weights())
+    begun = distribution.share(model, begun or resuming.take(model, ()), epochs=epochs)
+    resuming.restore(model, begun)
+    return begun.history
+
+
+def _autolog() -> None:
+    """MLflow keeps optimizer, summary and TensorBoard's logs by itself. The curves are ours (``log_epoch``): a killed
+    process leaves some of autologging's points unsent, and a stale one would send them twice.
+    """
+    mlflow.tensorflow.autolog(
+        log_models=False, checkpoint=False, log_datasets=False, log_every_epoch=False, log_every_n_steps=sys.maxsize
+    )
 
 
 def cache_folder(settings: Settings) -> Path:
@@ -121,26 +155,34 @@ def state_folder(settings: Settings, digest: str, hyperparameters: Hyperparamete
     What a killed try left is of no use to other code, and what the code is, its own text tells.
     """
     parts = [digest, settings.recipe, asdict(hyperparameters), epochs, version("keras"), version("tensorflow")]
-    code = [inspect.getsource(module) for module in (network, feeding, backbone, resuming)]
+    code = [inspect.getsource(module) for module in (network, feeding, backbone, distribution, resuming)]
     name = hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
     return settings.home / "checkpoints" / name
 
 
-def _compiled(settings: Settings, chosen: Hyperparameters, *, steps: int) -> keras.Model:
-    model = network.build_network(
+def _build(settings: Settings, chosen: Hyperparameters) -> keras.Model:
+    return network.build_network(
         image_size=settings.image_size,
         network=settings.network,
         filters=chosen.filters,
         blocks=chosen.blocks,
         dropout=chosen.dropout,
     )
-    network.compile_network(
-        model,
-        learning_rate=chosen.learning_rate,
-        steps=steps,
-        weight_decay=chosen.weight_decay,
-        warm_up=chosen.warm_up,
-    )
+
+
+def _compiled(
+    strategy: tf.distribute.Strategy, settings: Settings, chosen: Hyperparameters, *, steps: int
+) -> keras.Model:
+    with strategy.scope():
+        model = distribution.shared(_build(settings, chosen))
+        network.compile_network(
+            model,
+            learning_rate=chosen.learning_rate,
+            steps=steps,
+            weight_decay=chosen.weight_decay,
+            warm_up=chosen.warm_up,
+        )
+        model.optimizer.build(model.trainable_variables)
     return model
 
 

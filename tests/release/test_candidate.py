@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import keras
 import mlflow
@@ -225,19 +224,17 @@ def test_after_a_failed_attempt_the_next_begins_anew(place, digest, monkeypatch)
     assert statuses_of(place.client, "failing") == ["FINISHED", "FAILED"]
 
 
-def epochs_in(folder: Path) -> list[Path]:
-    return list((folder / SAMPLE_SET / "checkpoints").rglob("epoch-*"))
-
-
-def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest):
+def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest, tmp_path):
     """The second try goes on in the MLflow run of the first; the first comes back when all is done."""
-    folder, name, epochs = place.lake.root.parent, "stopped", 6
-    code = (
-        "from pathlib import Path; from include.lake.local import LocalStore; from include.model.training import train;"
-    )
-    code += f"train(LocalStore(Path({str(place.lake.root)!r})), {name!r}, {digest!r}, epochs={epochs})"
+    state, name, epochs = tmp_path / "state", "stopped", 6
+    code = f"""
+from pathlib import Path
+from include.lake.local import LocalStore
+from include.model.training import train
+train(LocalStore(Path({str(place.lake.root)!r})), {name!r}, {digest!r}, epochs={epochs})
+"""
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as stale:
-        while not epochs_in(folder):
+        while not list(state.rglob("epoch-*")):
             assert stale.poll() is None, stale.stderr.read()
             time.sleep(0.01)
         stale.send_signal(signal.SIGSTOP)
@@ -250,7 +247,7 @@ def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest):
     for metric in ("loss", "val_loss", "average_precision", "val_average_precision"):
         points = place.client.get_metric_history(trained, metric)
         assert sorted(point.step for point in points) == list(range(epochs)), metric
-    assert epochs_in(folder) == []
+    assert not list(state.rglob("epoch-*"))
 
 
 def statuses_of(client: MlflowClient, run: str) -> list[str]:
