@@ -14,6 +14,7 @@ Source = Literal["cats", "dogs", "selfies", "misc"]
 Label = Literal["cat", "not_cat"]
 Side = Literal["train", "val", "test"]
 Answer = Literal["cat", "not_cat", "neither"]
+ThresholdRule = Literal["best_f1", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
 
 SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
@@ -116,22 +117,24 @@ class RetrainParams:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval; of a slice with few photos it has none."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
 class Figures:
     """How a model turns P(cat) into a verdict; part of the model, chosen on the calibration half of val.
 
-    A probability of at least ``threshold`` is a cat; closer to it than ``band`` is unsure.
+    Logits are divided by ``temperature``. A probability of at least ``threshold`` is a cat; the verdict is unsure where
+    a cat lies at or below ``unsure_to``, or another photo at or above ``unsure_from``.
     """
 
     threshold: float
-    band: float
+    unsure_from: float
+    unsure_to: float
     temperature: float = 1.0
 
 
@@ -182,3 +185,4 @@ class Verdict:
     threshold: float
     model_version: str
     error: str | None
+    explanation: str | None = None  # a PNG as base64: the photo under a heat map; only where it was asked for

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.errors import BackboneError
+from include.records import ThresholdRule
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pool in Airflow, of one slot, for what moves the alias. The local stack makes it; elsewhere:
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAMPION_POOL = "champion"
 DRAIN_SECONDS = 20  # a model server that is asked to end lets requests end; whoever asks it must wait longer
 SAMPLE = "sample"
+DECIDING = ("threshold_rule", "precision_floor", "coverage")  # how scores become verdicts
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 
 Network = Literal["scratch", "mobilenet"]
@@ -105,6 +107,7 @@ class Settings(BaseSettings):
     app_port: int = 8501
     max_request_bytes: int = 32_000_000
     max_batch: int = Field(default=64, ge=1)
+    max_explained: int = Field(default=4, ge=1)
     live_within_seconds: float = Field(default=180, gt=0)
 
     network: Network = "scratch"
@@ -124,7 +127,9 @@ class Settings(BaseSettings):
     image_size: int = Field(default_factory=_suiting("image_size"), ge=32)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default_factory=_suiting("learning_rate"), gt=0)
-    unsure_band: float = Field(default=0.1, ge=0, le=0.5)
+    threshold_rule: ThresholdRule = "best_f1"
+    precision_floor: float = Field(default=0.8, ge=0, le=1)
+    coverage: float = Field(default=0.9, gt=0, lt=1)
 
     @field_validator("base_data")
     @classmethod
@@ -176,7 +181,7 @@ class Settings(BaseSettings):
     @property
     def recipe(self) -> dict[str, object]:
         """The settings, besides a run's params, that make another model of the same photos."""
-        names = ("network", "image_size", "batch_size", "learning_rate", "unsure_band", "seed")
+        names = ("network", "image_size", "batch_size", "learning_rate", *DECIDING, "seed")
         return {name: getattr(self, name) for name in names} | {"backbone": self.backbone}
 
     @property

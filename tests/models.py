@@ -36,5 +36,5 @@ def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> s
         path = Path(scratch) / "network.keras"
         red_network(sign=sign).save(path)
         return registry.register(
-            client, path, Figures(0.5, 0.1), run=run, mlflow_run=active.info.run_id, dataset=dataset
+            client, path, Figures(0.5, 0.4, 0.6), run=run, mlflow_run=active.info.run_id, dataset=dataset
         )

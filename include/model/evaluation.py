@@ -1,28 +1,29 @@
-"""Scores -> threshold -> figures with intervals. Data in, value out."""
+"""Scores -> figures with intervals. Data in, value out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from include.model.feeding import ordered_batches
 from include.model.network import CAT
 from include.model.pixels import Pixels
-from include.records import UPLOADS, Figures, Interval
+from include.records import Interval
 
 RESAMPLES = 1000
+TOGETHER = 100  # resamples at a time: memory stays flat however many photos there are
+BINS = 10  # of the calibration error, with equally many photos in each
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Measured = dict[str, Floats]  # each figure, once per row of weights
 
 
-def score(network: keras.Model, pixels: Pixels, manifest: pd.DataFrame) -> Floats:
-    """P(cat) of every photo of the manifest, in its order; float64, shape (photos,)."""
-    logits = network.predict(ordered_batches(pixels, manifest), verbose=0)
-    return cat_probability(logits)
+def score(network: keras.Model, pixels: Pixels, manifest: pd.DataFrame) -> NDArray[np.float32]:
+    """Logits of every photo of the manifest, in its order; float32, shape (photos, kinds)."""
+    return np.asarray(network.predict(ordered_batches(pixels, manifest), verbose=0))
 
 
 def cat_probability(logits: NDArray[np.floating], *, temperature: float = 1.0) -> Floats:
@@ -32,78 +33,90 @@ def cat_probability(logits: NDArray[np.floating], *, temperature: float = 1.0) -
     return np.asarray(weights[:, CAT] / weights.sum(axis=1))
 
 
-def choose_figures(is_cat: Bools, probability: Floats, *, band: float) -> Figures:
-    """The threshold with the best F1 on photos that neither trained nor will judge the model.
-
-    Of the range between that score and the next lower one the middle is taken: new photos fall beside the old ones.
-    """
-    precision, recall, thresholds = precision_recall_curve(is_cat, probability)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    best = int(np.argmax(f1[:-1]))
-    below = thresholds[best - 1] if best else 0.0
-    return Figures(threshold=float((thresholds[best] + below) / 2), band=band)
-
-
 def measure(
     is_cat: Bools, probability: Floats, *, threshold: float, seed: int, resamples: int = RESAMPLES
 ) -> dict[str, Interval]:
-    """Precision, recall, F1 and average precision, each with its 95 % percentile bootstrap interval (Efron, 1979).
+    """The figures of one set of photos, each with its 95 % percentile bootstrap interval (Efron, 1979).
 
-    A share of nothing (no cats, or nothing called a cat) counts as 0, so that an empty figure passes no floor.
+    A share of nothing (no cats, or nothing called a cat) counts as 0, so that an empty figure passes no floor. The
+    calibration error is the root mean square over BINS; few photos make it large by chance alone, and value and
+    interval are freed of that, by how much larger its square is in the resamples than in the sample (the debiased
+    estimate of Kumar, Liang & Ma, NeurIPS 2019; bootstrap bias: Efron & Tibshirani, 1993, ch. 10).
     """
-    draws = np.random.default_rng(seed).multinomial(len(is_cat), np.full(len(is_cat), 1 / len(is_cat)), resamples)
-    found = _figures(is_cat, probability, threshold, np.ones(len(is_cat)))
-    drawn = [_figures(is_cat, probability, threshold, counts) for counts in draws]
-    return {name: _interval(value, [figures[name] for figures in drawn]) for name, value in found.items()}
+    figures = _ranked(is_cat, probability, threshold)
+    found = {name: float(value[0]) for name, value in figures(np.ones((1, len(is_cat)))).items()}
+    drawn = [figures(weights) for weights in draws(len(is_cat), seed=seed, resamples=resamples)]
+    resampled = {name: np.concatenate([part[name] for part in drawn]) for name in found}
+    squared, drawn_squared = found["calibration_error"], resampled["calibration_error"]
+    by_chance = float(drawn_squared.mean()) - squared
+    found["calibration_error"] = max(0.0, squared - by_chance) ** 0.5
+    resampled["calibration_error"] = np.sqrt(np.maximum(0.0, drawn_squared - 2 * by_chance))
+    return {name: _interval(value, resampled[name]) for name, value in found.items()}
 
 
-def measure_slices(
-    test: pd.DataFrame, probability: Floats, *, threshold: float, seed: int
-) -> dict[str, dict[str, Interval]]:
-    """The figures of ``base`` (what floors are judged on), of the cats against each other source, and of uploads.
-
-    Photos of one source have one label, so precision needs the cats beside them.
-    """
-    is_cat = (test["label"] == "cat").to_numpy(bool)
-    return {
-        name: measure(is_cat[rows], probability[rows], threshold=threshold, seed=seed)
-        for name, rows in _slices(test["source"].to_numpy()).items()
-        if rows.any()
-    }
+def draws(photos: int, *, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Bootstrap resamples as weights: how often each photo was drawn, (up to TOGETHER, photos) at a time."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, TOGETHER):
+        yield rng.multinomial(photos, np.full(photos, 1 / photos), min(TOGETHER, resamples - start))
 
 
-def called_cat(test: pd.DataFrame, probability: Floats, *, threshold: float) -> dict[str, dict[str, float]]:
-    """Per source: how many photos, and the share of them that is called a cat (recall for cats, else false alarms)."""
-    said = pd.Series(probability >= threshold, index=test.index).groupby(test["source"])
-    return {str(source): {"photos": len(rows), "called_cat": float(rows.mean())} for source, rows in said}
+def average_precision(is_cat: Bools, probability: Floats, weights: NDArray[Any]) -> Floats:
+    """Weighted average precision, once per row of ``weights`` (resamples, photos); as scikit-learn defines it."""
+    hits, called = _steps(is_cat, probability, weights)
+    gained = np.diff(hits, axis=1, prepend=0) * hits / np.maximum(called, 1e-12)
+    return np.asarray(np.minimum(1.0, gained.sum(axis=1) / np.maximum(hits[:, -1], 1e-12)))  # it may round above
 
 
-def _slices(source: NDArray[Any]) -> Mapping[str, Bools]:
-    from_base = source != UPLOADS
-    others = sorted(set(source[from_base]) - {"cats"})
-    against = {f"cats_vs_{other}": (source == "cats") | (source == other) for other in others}
-    return {"base": from_base, **against, UPLOADS: ~from_base}
+def roc_auc(is_cat: Bools, probability: Floats, weights: NDArray[Any]) -> Floats:
+    """Weighted area under the ROC curve, once per row of ``weights``; 0 where cats or others are missing."""
+    hits, called = _steps(is_cat, probability, weights)
+    alarms = called - hits
+    area = np.diff(alarms, axis=1, prepend=0) * (hits + np.hstack([np.zeros((len(hits), 1)), hits[:, :-1]])) / 2
+    return np.asarray(area.sum(axis=1) / np.maximum(hits[:, -1] * alarms[:, -1], 1e-12))
 
 
-def _figures(is_cat: Bools, probability: Floats, threshold: float, weight: NDArray[Any]) -> dict[str, float]:
-    called = probability >= threshold
-    hits = float(weight[is_cat & called].sum())
-    precision = hits / max(float(weight[called].sum()), 1e-12)
-    recall = hits / max(float(weight[is_cat].sum()), 1e-12)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / max(precision + recall, 1e-12),
-        "average_precision": _average_precision(is_cat, probability, weight),
-    }
+def calibration_bins(probability: Floats, *, bins: int = BINS) -> list[NDArray[np.int64]]:
+    """The photos by rising score, cut into bins of equally many; empty bins are left out."""
+    order = np.argsort(probability, kind="stable")
+    return [rows for rows in np.array_split(order, bins) if len(rows)]
 
 
-def _average_precision(is_cat: Bools, probability: Floats, weight: NDArray[Any]) -> float:
-    if not weight[is_cat].sum():
-        return 0.0
-    return min(1.0, float(average_precision_score(is_cat, probability, sample_weight=weight)))  # it may round above
+def _ranked(is_cat: Bools, probability: Floats, threshold: float) -> Callable[[NDArray[Any]], Measured]:
+    """All figures of some photos, as a function of weights (resamples, photos)."""
+    called, bins = probability >= threshold, calibration_bins(probability)
+
+    def figures(weights: NDArray[Any]) -> Measured:
+        hits = weights[:, is_cat & called].sum(axis=1)
+        precision = hits / np.maximum(weights[:, called].sum(axis=1), 1e-12)
+        recall = hits / np.maximum(weights[:, is_cat].sum(axis=1), 1e-12)
+        return {
+            "precision": precision,
+            "recall": recall,
+            "f1": 2 * precision * recall / np.maximum(precision + recall, 1e-12),
+            "average_precision": average_precision(is_cat, probability, weights),
+            "roc_auc": roc_auc(is_cat, probability, weights),
+            "calibration_error": _squared_gap(is_cat, probability, weights, bins),
+        }
+
+    return figures
 
 
-def _interval(value: float, drawn: list[float]) -> Interval:
+def _squared_gap(is_cat: Bools, probability: Floats, weights: NDArray[Any], bins: list[NDArray[np.int64]]) -> Floats:
+    """Mean square of how far the share of cats in a photo's bin lies from what was said there."""
+    excess = weights * (probability - is_cat)
+    gaps = (excess[:, rows].sum(axis=1) ** 2 / np.maximum(weights[:, rows].sum(axis=1), 1e-12) for rows in bins)
+    return np.asarray(sum(gaps) / weights.sum(axis=1))
+
+
+def _steps(is_cat: Bools, probability: Floats, weights: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Cats found, and photos called a cat, as the threshold falls; equal scores fall together."""
+    order = np.argsort(-probability, kind="stable")
+    ends = np.append(np.diff(probability[order]) != 0, True)
+    hits = np.cumsum(weights[:, order] * is_cat[order], axis=1)[:, ends]
+    return hits.astype(np.float64), np.cumsum(weights[:, order], axis=1)[:, ends].astype(np.float64)
+
+
+def _interval(value: float, drawn: Floats) -> Interval:
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(value, float(low), float(high))

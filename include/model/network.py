@@ -1,11 +1,13 @@
 """The only place that knows the layers, and the loss they are trained with."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from include.model.archive import check_archive
 from include.records import SOURCES
 from include.settings import Network
 
@@ -77,7 +79,8 @@ def compile_network(
 
 
 def load_network(path: str) -> keras.Model:
-    """A saved network for inference: safe mode, and without its optimizer."""
+    """A saved network for inference: safe mode, only known layers, and without its optimizer; raises ModelError."""
+    check_archive(Path(path))
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 

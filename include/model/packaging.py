@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from include.data.decoding import decode_pixels
+from include.data.decoding import decode, decode_pixels
 from include.errors import NotAPhoto
+from include.model.archive import ADDED_BY_DOWNLOAD, ENTRY
 from include.records import Figures
 
-CONTRACT = 1  # raise it when input, output or files of a version change; a server refuses what it does not know
-ENTRY = Path(__file__).with_name("entry.py")
-ADDED_BY_DOWNLOAD = {"registered_model_meta"}  # MLflow writes it beside the files of a registered version
+CONTRACT = 2  # raise it when input, output or files of a version change; a server refuses what it does not know
 PACKAGES = ("mlflow", "tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic-settings")
-COLUMNS = ["probability", "is_cat", "unsure", "threshold", "model_version", "error"]
+COLUMNS = ["probability", "is_cat", "unsure", "threshold", "model_version", "error", "explanation"]
+EXPLAIN = "explain"  # the param: also say why, with a picture for each photo
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
@@ -33,8 +33,10 @@ SIGNATURE = ModelSignature(
             ColSpec(DataType.double, "threshold"),
             ColSpec(DataType.string, "model_version"),
             ColSpec(DataType.string, "error", required=False),
+            ColSpec(DataType.string, "explanation", required=False),
         ]
     ),
+    params=ParamSchema([ParamSpec(EXPLAIN, DataType.boolean, default=False)]),
 )
 
 
@@ -51,13 +53,20 @@ class CatModel(PythonModel):
         self.size = int(self.network.input_shape[1])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict."""
-        photos, errors = self._decode(model_input["image"])
+        """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
+
+        With the param ``explain`` each verdict has a picture of what spoke for it: about a second for each photo.
+        """
+        images = model_input["image"]
+        photos, errors = self._decode(images)
         probability = np.full(len(errors), np.nan)
         good = [place for place, error in enumerate(errors) if error is None]
         if good:
             probability[good] = self._probabilities(np.stack(photos))
-        return self._verdicts(probability, errors)
+        pictures: list[str | None] = [None] * len(errors)
+        for place, photo in zip(good, photos, strict=True) if (params or {}).get(EXPLAIN) else ():
+            pictures[place] = self._explain(images.iloc[place], photo)
+        return self._verdicts(probability, errors, pictures)
 
     def _decode(self, images: pd.Series) -> tuple[list[Any], list[str | None]]:
         photos: list[Any] = []
@@ -76,14 +85,25 @@ class CatModel(PythonModel):
         # The bare call is about ten times faster than network.predict for a photo (mlflow/mlflow#5259).
         return cat_probability(np.asarray(self.network(photos, training=False)), temperature=self.figures.temperature)
 
-    def _verdicts(self, probability: np.ndarray, errors: list[str | None]) -> pd.DataFrame:
-        threshold = self.figures.threshold
-        unsure = np.abs(probability - threshold) < self.figures.band
+    def _explain(self, body: bytes, photo: np.ndarray) -> str:
+        from include.model.explanation import SIDE, explain, lay_over
+
+        return lay_over(decode(body, draft=SIDE), explain(self.network, photo))
+
+    def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
+        threshold, unsure = self.figures.threshold, is_unsure(probability, self.figures)
         verdict = {"probability": probability, "is_cat": probability >= threshold, "unsure": unsure}
         table = pd.DataFrame(verdict, dtype=object)
         table.loc[np.isnan(probability)] = None
-        told = pd.Series(errors, dtype=object)  # a column of text would turn None into NaN, which is no JSON
-        return table.assign(threshold=threshold, model_version=self.model_version, error=told)[COLUMNS]
+        # a column of text would turn None into NaN, which is no JSON
+        texts = {"error": pd.Series(errors, dtype=object), "explanation": pd.Series(pictures, dtype=object)}
+        return table.assign(threshold=threshold, model_version=self.model_version, **texts)[COLUMNS]
+
+
+def is_unsure(probability: np.ndarray, figures: Figures) -> np.ndarray:
+    """Whether a verdict could as well be the other one; bool, shape (photos,)."""
+    is_cat = probability >= figures.threshold
+    return np.where(is_cat, probability <= figures.unsure_to, probability >= figures.unsure_from)
 
 
 def save_package(folder: Path, network: Path, figures: Figures) -> Path:

@@ -2,11 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
+from include.model.evaluation import RESAMPLES, average_precision, draws
 from include.records import Decision, Rule, Scored
 
-RESAMPLES = 1000
 Bools = NDArray[np.bool_]
 
 
@@ -45,14 +44,9 @@ def difference(is_cat: Bools, new: NDArray, old: NDArray, *, seed: int, resample
 
     float64, shape (resamples,): both models are scored on the same drawn photos (Efron & Tibshirani, 1993, ch. 8 & 16).
     """
-    weights = np.random.default_rng(seed).multinomial(len(is_cat), np.full(len(is_cat), 1 / len(is_cat)), resamples)
-    drawn = [weight for weight in weights if weight[is_cat].any()]
-    return np.array(
-        [
-            average_precision_score(is_cat, new, sample_weight=weight)
-            - average_precision_score(is_cat, old, sample_weight=weight)
-            for weight in drawn
-        ]
+    drawn = draws(len(is_cat), seed=seed, resamples=resamples)
+    return np.concatenate(
+        [average_precision(is_cat, new, weights) - average_precision(is_cat, old, weights) for weights in drawn]
     )
 
 

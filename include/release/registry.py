@@ -12,12 +12,14 @@ from typing import Any
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.tracking import MlflowClient
 
 from include.errors import ModelError
 from include.lake import layout
+from include.model.archive import check_package
 from include.model.packaging import CONTRACT, save_package, tree_sha256
 from include.model.tracking import DATASET_TAG, RUN_TAG
 from include.records import Figures
@@ -63,7 +65,10 @@ def version_of_run(client: MlflowClient, run: str, dataset: str) -> str | None:
 
 
 def fetch(client: MlflowClient, version: str, folder: Path) -> Path:
-    """Download a version into ``folder`` and verify it, before anything in it is read or run; raises ModelError."""
+    """Download a version into ``folder`` and verify its sum and that it is but data, before anything in it is run.
+
+    Raises ModelError.
+    """
     stands = _version(client, version)
     contract, expected = stands.tags.get(CONTRACT_TAG), stands.tags.get(SUM_TAG)
     if contract != str(CONTRACT):
@@ -72,11 +77,14 @@ def fetch(client: MlflowClient, version: str, folder: Path) -> Path:
     found = tree_sha256(path)
     if found != expected:
         raise ModelError(f"the files of version {version} have the sum {found}, not {expected} as registered")
+    check_package(path)
     return path
 
 
 def load(path: Path, version: str) -> PyFuncModel:
     """Load the verified files of a version; its answers carry the version's number. Raises ModelError."""
+    check_package(path)  # again: the last good copy comes from the disk, not from ``fetch``
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
     try:
         model = mlflow.pyfunc.load_model(str(path))
     except MemoryError:  # the machine, not the version: to be tried again

@@ -17,7 +17,7 @@ from mlflow.pyfunc import PyFuncModel
 from PIL import Image
 
 from include.errors import ModelError
-from include.model.packaging import CONTRACT, tree_sha256
+from include.model.packaging import CONTRACT, EXPLAIN, tree_sha256
 from include.model.tracking import DATASET_TAG, connect
 from include.release.registry import MODEL, SUM_TAG, champion_version, fetch, load
 from include.settings import Settings
@@ -141,12 +141,17 @@ class Follower:
             log.exception("the last good copy cannot be served")
 
 
+def _ask(model: PyFuncModel, photo: bytes) -> dict[str, Any]:
+    answer = model.predict(pd.DataFrame({"image": [photo]}), params={EXPLAIN: True})
+    return dict(answer.to_dict("records")[0])
+
+
 def _warm(model: PyFuncModel) -> None:
-    """The first answer builds the graph; raises ModelError when the model cannot answer a plain photo."""
+    """The first answer and explanation prepare what later ones use; raises ModelError when the model has none."""
     buffer = BytesIO()
     Image.new("RGB", (64, 64), "grey").save(buffer, "JPEG")
     try:
-        answer: dict[str, Any] = model.predict(pd.DataFrame({"image": [buffer.getvalue()]})).to_dict("records")[0]
+        answer = _ask(model, buffer.getvalue())
     except Exception as error:  # Keras raises many kinds
         raise ModelError(f"the model fails on a plain photo: {str(error)[:200]}") from error
     if answer["error"] is not None or not 0 <= answer["probability"] <= 1:

@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
+from include.model.packaging import EXPLAIN
 from include.serving.following import Follower, Served
 from include.settings import DRAIN_SECONDS, Settings
 
@@ -41,13 +42,15 @@ class Refused(MlflowException):
 class Limited:
     """What MLflow's protocol sees of a model: batches within the limit, and whose fault an error is."""
 
-    def __init__(self, served: Served, max_batch: int) -> None:
+    def __init__(self, served: Served, settings: Settings) -> None:
         self.metadata = served.model.metadata
-        self._served, self._max_batch = served, max_batch
+        self._served, self._settings = served, settings
 
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        if len(data) > self._max_batch:
-            raise Refused(413, f"{len(data)} photos at once; at most {self._max_batch}")
+        if len(data) > self._settings.max_batch:
+            raise Refused(413, f"{len(data)} photos at once; at most {self._settings.max_batch}")
+        if (params or {}).get(EXPLAIN) and len(data) > self._settings.max_explained:
+            raise Refused(413, f"{len(data)} photos to explain at once; at most {self._settings.max_explained}")
         try:
             return self._served.model.predict(data, params=params)
         except MlflowException:  # the table does not fit the model's input
@@ -122,7 +125,7 @@ async def _answer(request: Request, served: Served | None, settings: Settings) -
         response = _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
     else:
         kind = request.headers.get("content-type", "application/json")
-        response = await asyncio.to_thread(_invoke, body, kind, Limited(served, settings.max_batch))
+        response = await asyncio.to_thread(_invoke, body, kind, Limited(served, settings))
     response.headers["X-Model-Version"] = served.version
     return response
 

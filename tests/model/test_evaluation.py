@@ -1,16 +1,12 @@
-from dataclasses import asdict
-
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from include.model.evaluation import called_cat, cat_probability, choose_figures, measure, measure_slices, score
+from include.model.evaluation import average_precision, cat_probability, draws, measure, roc_auc, score
 from include.model.network import build_network
 from include.model.pixels import Pixels
-from include.model.plots import draw_confusion, draw_precision_recall
 from include.records import Interval
 
 NOTHING = Interval(0, 0, 0)
@@ -28,27 +24,12 @@ def random_case(count: int = 120) -> tuple[np.ndarray, np.ndarray]:
     return is_cat, np.clip(rng.normal(0.35 + 0.3 * is_cat, 0.2), 0, 1).round(2)
 
 
-@pytest.mark.parametrize(
-    ("photos", "probability", "threshold"),
-    [
-        ("..cc", [0.1, 0.2, 0.8, 0.9], 0.5),  # any threshold from 0.2 to 0.8 is perfect
-        ("c.c.", [0.9, 0.2, 0.8, 0.1], 0.5),  # in whatever order they come
-        (".c", [0.4, 0.6], 0.5),
-        ("cc", [0.6, 0.8], 0.3),  # no other photo below: the range ends at 0
-        (".c.c", [0.1, 0.35, 0.4, 0.8], 0.225),  # one false alarm costs less than one missed cat
-        ("c...c", [0.1, 0.5, 0.5, 0.5, 0.9], 0.7),  # and three cost more
-    ],
-)
-def test_the_threshold_has_the_best_f1_and_lies_between_the_photos(photos, probability, threshold):
-    figures = choose_figures(bools(photos), np.array(probability), band=0.1)
-    assert asdict(figures) == {"threshold": pytest.approx(threshold), "band": 0.1, "temperature": 1.0}
-
-
 def test_perfect_scores_are_certain():
     found = measure(bools("cc.."), np.array([0.9, 0.8, 0.2, 0.1]), threshold=0.5, seed=0, resamples=50)
-    assert list(found) == ["precision", "recall", "f1", "average_precision"]
+    assert list(found) == ["precision", "recall", "f1", "average_precision", "roc_auc", "calibration_error"]
     assert found["precision"].value == found["recall"].value == found["average_precision"].value == 1
-    many = measure(bools("c." * 50), np.tile([0.9, 0.1], 50), threshold=0.5, seed=0, resamples=50)
+    many = measure(bools("c." * 50), np.tile([1.0, 0.0], 50), threshold=0.5, seed=0, resamples=50)
+    assert many.pop("calibration_error") == NOTHING
     assert set(many.values()) == {CERTAIN}
 
 
@@ -67,21 +48,55 @@ def test_nothing_called_a_cat_counts_as_nothing():
 
 
 def test_without_cats_every_figure_is_nothing():
-    assert set(measure(bools("...."), np.full(4, 0.9), threshold=0.5, seed=0, resamples=50).values()) == {NOTHING}
+    found = measure(bools("...."), np.full(4, 0.9), threshold=0.5, seed=0, resamples=50)
+    assert found.pop("calibration_error").value == pytest.approx(0.9)
+    assert set(found.values()) == {NOTHING}
 
 
 def test_figures_are_those_of_sklearn():
     is_cat, probability = random_case()
     said = probability >= 0.5
     found = measure(is_cat, probability, threshold=0.5, seed=0, resamples=10)
+    del found["calibration_error"]
     assert {name: interval.value for name, interval in found.items()} == pytest.approx(
         {
             "precision": precision_score(is_cat, said),
             "recall": recall_score(is_cat, said),
             "f1": f1_score(is_cat, said),
             "average_precision": average_precision_score(is_cat, probability),
+            "roc_auc": roc_auc_score(is_cat, probability),
         }
     )
+
+
+@pytest.mark.parametrize("ties", [1, 2, 17])
+@pytest.mark.parametrize(("ours", "sklearns"), [(average_precision, average_precision_score), (roc_auc, roc_auc_score)])
+def test_the_area_of_every_resample_is_that_of_sklearn(ours, sklearns, ties):
+    """Also where many photos share a score: at one decimal there are at most eleven scores."""
+    rng = np.random.default_rng(ties)
+    is_cat, probability = rng.random(200) < 0.3, rng.random(200).round(ties)
+    weights = np.concatenate(list(draws(200, seed=0, resamples=120)))
+    found = ours(is_cat, probability, weights)
+    expected = [sklearns(is_cat, probability, sample_weight=weight) for weight in weights]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+
+
+def test_resamples_without_cats_count_as_nothing():
+    weights = np.array([[0, 0, 2, 2], [1, 1, 1, 1]])
+    assert list(average_precision(bools("cc.."), np.array([0.9, 0.8, 0.2, 0.1]), weights)) == [0, 1]
+
+
+@pytest.mark.parametrize(("excess", "expected"), [(0.0, 0.0), (0.15, 0.15)])
+def test_the_calibration_error_is_how_much_too_high_the_scores_are(excess, expected):
+    """Freed of chance: ten bins of thirty photos each would show 0.08 for scores that are exactly right."""
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        true = rng.uniform(0.1, 0.8, 300)
+        measured = measure(rng.random(300) < true, true + excess, threshold=0.5, seed=seed, resamples=200)
+        found.append(measured["calibration_error"])
+    assert np.mean([one.value for one in found]) == pytest.approx(expected, abs=0.035)
+    assert sum(one.low <= expected <= one.high for one in found) >= 18
 
 
 def test_a_figure_lies_inside_its_interval_which_narrows_with_more_photos():
@@ -90,6 +105,8 @@ def test_a_figure_lies_inside_its_interval_which_narrows_with_more_photos():
     many = measure(np.tile(is_cat, 9), np.tile(probability, 9), threshold=0.5, seed=0, resamples=200)
     for name, figure in few.items():
         assert 0 <= figure.low < figure.value < figure.high <= 1
+        if name == "calibration_error":
+            continue  # copies of the same photos are no new evidence: their chance errors stay
         assert many[name].value == pytest.approx(figure.value)
         assert many[name].high - many[name].low == pytest.approx((figure.high - figure.low) / 3, rel=0.35)
 
@@ -100,48 +117,6 @@ def test_the_seed_settles_the_intervals():
     assert one == same
     assert one != other
     assert one["f1"].value == other["f1"].value
-
-
-@pytest.fixture
-def test_side() -> tuple[pd.DataFrame, np.ndarray]:
-    """Both cats are called cats, both dogs too; of the uploads, one cat is missed."""
-    source = ["cats", "cats", "dogs", "dogs", "misc", "misc", "uploads", "uploads"]
-    label = ["cat", "cat", "not_cat", "not_cat", "not_cat", "not_cat", "cat", "cat"]
-    table = pd.DataFrame({"source": source, "label": label}, index=range(20, 28))
-    return table, np.array([0.9, 0.8, 0.7, 0.6, 0.2, 0.1, 0.9, 0.1])
-
-
-def test_slices_are_the_base_the_cats_against_each_source_and_uploads(test_side):
-    table, probability = test_side
-    slices = measure_slices(table, probability, threshold=0.5, seed=0)
-    assert set(slices) == {"base", "cats_vs_dogs", "cats_vs_misc", "uploads"}
-    assert {name: row["precision"].value for name, row in slices.items()} == {
-        "base": 0.5,
-        "cats_vs_dogs": 0.5,
-        "cats_vs_misc": 1,
-        "uploads": 1,
-    }
-    assert {name: row["recall"].value for name, row in slices.items()} == {
-        "base": 1,
-        "cats_vs_dogs": 1,
-        "cats_vs_misc": 1,
-        "uploads": 0.5,
-    }
-
-
-def test_a_slice_without_photos_is_left_out(test_side):
-    table, probability = test_side
-    assert set(measure_slices(table[:2], probability[:2], threshold=0.5, seed=0)) == {"base"}
-
-
-def test_per_source_the_share_that_is_called_a_cat(test_side):
-    table, probability = test_side
-    assert called_cat(table, probability, threshold=0.7) == {
-        "cats": {"photos": 2, "called_cat": 1.0},
-        "dogs": {"photos": 2, "called_cat": 0.5},
-        "misc": {"photos": 2, "called_cat": 0.0},
-        "uploads": {"photos": 2, "called_cat": 0.5},
-    }
 
 
 def test_probability_is_the_share_of_the_cats_in_a_softmax():
@@ -165,16 +140,7 @@ def test_scores_come_in_the_order_of_the_manifest():
     keras.utils.set_random_seed(0)
     network = build_network(image_size=32, filters=(16, 16, 16, 16))
     scores = score(network, pixels, manifest)
-    assert len(set(scores)) == 5
+    assert scores.shape == (5, 4)
+    assert len(set(scores[:, 0])) == 5
     turned = Pixels(pixels.shards, pixels.places[::-1], 32)
-    np.testing.assert_allclose(score(network, turned, manifest), scores[::-1], rtol=1e-5)
-
-
-@pytest.mark.parametrize("draw", [draw_confusion, draw_precision_recall])
-@pytest.mark.parametrize("threshold", [0.5, 0.99])  # at 0.99 nothing is called a cat
-def test_pictures_can_be_saved(draw, threshold, tmp_path):
-    is_cat, probability = random_case()
-    draw(is_cat, np.minimum(probability, 0.98), threshold=threshold).savefig(tmp_path / "picture.png")
-    with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.format == "PNG"
-        assert picture.convert("L").getextrema() == (0, 255)  # black lines on white
+    np.testing.assert_allclose(score(network, turned, manifest), scores[::-1], rtol=1e-4)

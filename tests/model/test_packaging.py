@@ -1,5 +1,6 @@
+import base64
 import json
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import predictions_to_json
+from PIL import Image
 
 from include.model.network import build_network
 from include.model.packaging import COLUMNS, save_package, tree_sha256
@@ -28,7 +30,7 @@ def package(tmp_path_factory) -> Path:
     kinds = network.get_layer("kinds")
     kinds.set_weights([np.zeros(kinds.kernel.shape), np.log([0.64, 0.16, 0.16, 0.04])])
     network.save(folder / "network.keras")
-    return save_package(folder, folder / "network.keras", Figures(threshold=0.6, band=0.1))
+    return save_package(folder, folder / "network.keras", Figures(threshold=0.6, unsure_from=0.5, unsure_to=0.7))
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +92,31 @@ def test_a_batch_without_any_good_photo_is_answered(model):
 @pytest.mark.parametrize(
     ("figures", "is_cat", "unsure"),
     [
-        (Figures(threshold=0.5, band=0.1), True, False),
-        (Figures(threshold=0.5, band=0.2), True, True),
-        (Figures(threshold=0.7, band=0.1), False, True),
-        (Figures(threshold=0.7, band=0.05), False, False),
-        (Figures(threshold=0.7, band=0), False, False),
-        (Figures(threshold=0.5, band=0.1, temperature=2), False, True),  # 4 / 9, see test_evaluation
+        (Figures(0.5, 0.4, 0.6), True, False),
+        (Figures(0.5, 0.4, 0.7), True, True),
+        (Figures(0.7, 0.6, 0.8), False, True),
+        (Figures(0.7, 0.65, 0.8), False, False),
+        (Figures(0.5, 0.9, 0.1), True, False),  # both verdicts hold already: nothing is unsure
+        (Figures(0.7, 0.9, 0.1), False, False),
+        (Figures(0.5, 0.4, 0.6, temperature=2), False, True),  # 4 / 9, see test_evaluation
     ],
 )
-def test_the_verdict_follows_threshold_band_and_temperature(model, figures, is_cat, unsure):
+def test_the_verdict_follows_threshold_bounds_and_temperature(model, figures, is_cat, unsure):
     model.unwrap_python_model().figures = figures
     (answer,) = ask(model, plain())
     assert answer["probability"] == pytest.approx(0.64 if figures.temperature == 1 else 4 / 9)
     assert (answer["is_cat"], answer["unsure"], answer["threshold"]) == (is_cat, unsure, figures.threshold)
+
+
+def test_an_explanation_is_a_picture_and_comes_only_where_it_is_asked_for(model):
+    photos = pd.DataFrame({"image": [drawing("cats", 0), DOCUMENT]})
+    assert [row["explanation"] for row in ask(model, *photos["image"])] == [None, None]
+    told, nothing = model.predict(photos, params={"explain": True}).to_dict("records")
+    with Image.open(BytesIO(base64.b64decode(told["explanation"]))) as picture:
+        assert picture.format == "PNG"
+    assert told["probability"] == pytest.approx(0.64)
+    assert nothing["explanation"] is None
+    assert nothing["error"].startswith("not_an_image")
 
 
 def test_answers_are_told_by_the_pixels_alone(tmp_path):
@@ -110,9 +124,7 @@ def test_answers_are_told_by_the_pixels_alone(tmp_path):
     keras.utils.set_random_seed(0)
     network = build_network(image_size=32, filters=(16, 16, 16, 16))
     network.save(tmp_path / "network.keras")
-    model = mlflow.pyfunc.load_model(
-        str(save_package(tmp_path, tmp_path / "network.keras", Figures(threshold=0.5, band=0.1)))
-    )
+    model = mlflow.pyfunc.load_model(str(save_package(tmp_path, tmp_path / "network.keras", Figures(0.5, 0.4, 0.6))))
     png, webp = plain("red", kind="PNG"), plain("red", kind="WEBP", lossless=True)
     first, second, other = (answer["probability"] for answer in ask(model, png, webp, drawing("dogs", 1)))
     assert first == second != other

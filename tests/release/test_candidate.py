@@ -1,5 +1,6 @@
 """From photos to a registered version and a report, as the tasks of ``retrain`` call it, without Airflow."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import keras
 import mlflow
@@ -15,7 +17,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from include.data.dataset import choose, deduplicate, publish, read_manifest
+from include.data.dataset import check_labels, choose, deduplicate, publish, read_manifest
 from include.data.facts import describe, list_undescribed
 from include.data.snapshot import anything_new, snapshot_base, snapshot_uploads
 from include.data.split import bucket
@@ -29,9 +31,11 @@ from include.model.training import train
 from include.records import RetrainParams, Review
 from include.release.candidate import evaluate
 from include.release.contest import hold_contest
+from include.release.exhibit import base_of_test, mistakes_of
 from include.release.registry import MODEL, fetch, load
 from include.release.report import report
 from include.settings import ROOT, SAMPLE_SET, Settings
+from tests.data.test_dataset import POLICY, embed
 from tests.pictures import drawing, drawing_on, fill_base, give
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
@@ -74,9 +78,11 @@ def digest(place) -> str:
     assert anything_new(lake, RUN, PARAMS, Settings().recipe)
     for shard in list_undescribed(lake, RUN, shard_size=100):
         describe(lake, shard)
-    deduplicate(lake, RUN)
+    deduplicate(lake, RUN, POLICY)
+    embed(lake, RUN)
+    check_labels(lake, RUN, POLICY)
     choose(lake, RUN, images_per_source=PARAMS.images_per_source)
-    return publish(lake, RUN, images_per_source=PARAMS.images_per_source)
+    return publish(lake, RUN, images_per_source=PARAMS.images_per_source, policy=POLICY)
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +124,23 @@ def test_the_evaluation_lies_in_the_lake_slice_by_slice(done):
     found = written(done)
     assert (found["dataset"], found["mlflow_run"]) == (done.digest, done.mlflow_run)
     assert found["version"] == done.evaluation["version"]
-    assert set(found["slices"]) == {"base", "cats_vs_dogs", "cats_vs_selfies", "cats_vs_misc", "uploads"}
+    by_source = {"base", "cats_vs_dogs", "cats_vs_selfies", "cats_vs_misc", "uploads"}
+    by_looks = {name for name in found["slices"] if name.split("_")[0] in ("brightness", "size", "sharpness")}
+    assert set(found["slices"]) == set(found["about"]) == by_source | by_looks
+    assert {"brightness_dark", "sharpness_sharp"} <= by_looks
     assert set(found["sources"]) == {"cats", "dogs", "selfies", "misc", "uploads"}
     assert found["sources"]["uploads"]["photos"] == 1
     assert {name: done.evaluation[name] for name in found["slices"]["base"]} == found["slices"]["base"]
 
 
 def test_every_figure_lies_in_its_interval(done):
+    names = {"precision", "recall", "f1", "average_precision", "roc_auc", "calibration_error"}
     for figures in written(done)["slices"].values():
-        assert set(figures) == {"precision", "recall", "f1", "average_precision"}
+        assert set(figures) == names
         for figure in figures.values():
-            assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+            assert (figure["low"] or 0) <= figure["value"] <= (figure["high"] or 1)
+    assert {figure["low"] is None for figure in written(done)["slices"]["base"].values()} == {False}
+    assert {figure["low"] for figure in written(done)["slices"]["uploads"].values()} == {None}  # one photo
 
 
 def test_the_threshold_was_chosen_on_its_half_of_val_alone(done):
@@ -141,7 +153,7 @@ def test_the_threshold_was_chosen_on_its_half_of_val_alone(done):
     assert min(abs(threshold - middle) for middle in middles) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["confusion", "precision_recall"])
+@pytest.mark.parametrize("name", ["confusion", "precision_recall", "reliability", "slices", "worst_errors"])
 def test_pictures_lie_in_the_mlflow_run(done, tmp_path, name):
     file = done.client.download_artifacts(done.mlflow_run, f"evaluation/{name}.png", str(tmp_path))
     with Image.open(file) as picture:
@@ -157,7 +169,34 @@ def test_curves_params_and_figures_lie_in_the_mlflow_run(done):
     base = written(done)["slices"]["base"]
     assert data.metrics["test/f1"] == pytest.approx(base["f1"]["value"])
     assert data.metrics["test interval/f1 low"] == pytest.approx(base["f1"]["low"])
-    assert data.metrics["threshold"] == pytest.approx(done.evaluation["threshold"])
+    assert {name: data.metrics[name] for name in written(done)["figures"]} == pytest.approx(written(done)["figures"])
+
+
+def test_the_page_the_figures_and_the_predictions_lie_in_the_mlflow_run(done, tmp_path):
+    folder = Path(done.client.download_artifacts(done.mlflow_run, "evaluation", str(tmp_path)))
+    page = (folder / "evaluation.html").read_text()
+    assert f"Evaluation of version {done.evaluation['version']}" in page
+    assert json.loads((folder / "evaluation.json").read_text()) == written(done)
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    assert {"key", "label", "side", "probability", "brightness", "size", "sharpness"} <= set(predictions)
+    assert len(predictions) == len(read_table(done.lake, layout.run_table(RUN, "scores")))
+
+
+def test_no_picture_shows_an_upload(done):
+    """Though it be the worst error of all."""
+    scores = read_table(done.lake, layout.run_table(RUN, "scores"))
+    test = scores[scores["side"] == "test"].assign(probability=0.5)
+    upload = test["source"] == "uploads"
+    assert upload.sum() == 1
+    test.loc[upload, "probability"] = 0.0  # and it is a cat
+    shown = mistakes_of(base_of_test(test), 0.4)
+    assert not shown["key"].str.startswith(layout.UPLOADS).any()
+    assert set(shown["key"]) == set(test.loc[test["label"] == "not_cat", "key"])
+
+
+def test_the_worst_error_is_the_surest():
+    photos = pd.DataFrame({"label": ["cat", "not_cat", "cat", "cat"], "probability": [0.2, 0.9, 0.1, 0.8]})
+    assert list(mistakes_of(photos, 0.5).index) == [1, 2, 0]
 
 
 def test_the_mlflow_run_bears_the_name_of_its_version(done):

@@ -7,6 +7,7 @@ import sys
 import pytest
 from mlflow.tracking import MlflowClient
 
+from include.model.packaging import CONTRACT
 from include.release.console import main
 from include.release.registry import ALIAS, MODEL, champion_version, predecessor_of, promote
 from tests.models import add_version
@@ -108,7 +109,7 @@ def test_a_version_that_the_server_would_refuse_is_refused_here(
     assert main(["champion", version]) == 1
     assert reason in capsys.readouterr().err
     assert champion_version(client) == old
-    client.set_model_version_tag(MODEL, new, "contract", "1")
+    client.set_model_version_tag(MODEL, new, "contract", str(CONTRACT))
 
 
 def test_as_a_command_it_says_in_one_sentence_that_the_registry_is_down():

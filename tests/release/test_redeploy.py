@@ -381,7 +381,7 @@ def register_garbage(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> s
     """Registered as it is: the sum is right, and the network is no network."""
     (tmp_path / "network.keras").write_bytes(b"PK\x03\x04 half a file")
     where = {"run": f"garbage-{mlflow_run}", "mlflow_run": mlflow_run, "dataset": "d1"}
-    return register(client, tmp_path / "network.keras", Figures(0.5, 0.1), **where)
+    return register(client, tmp_path / "network.keras", Figures(0.5, 0.4, 0.6), **where)
 
 
 def make_tampered(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> str:
@@ -393,7 +393,7 @@ def make_tampered(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> str:
 
 DAMAGED = pytest.mark.parametrize(
     ("damaged", "reason"),
-    [(register_garbage, "cannot be loaded"), (make_tampered, "have the sum")],
+    [(register_garbage, "is no whole .keras archive"), (make_tampered, "have the sum")],
     ids=["unloadable", "tampered"],
 )
 

@@ -8,14 +8,14 @@ from mlflow.tracking import MlflowClient
 
 from include.errors import ModelError
 from include.model.network import build_network
-from include.model.packaging import tree_sha256
+from include.model.packaging import CONTRACT, tree_sha256
 from include.model.tracking import DATASET_TAG, RUN_TAG, attempt, connect
 from include.records import Figures
 from include.release import registry
 from include.release.registry import ARTIFACT, MODEL, fetch, load, register, version_of_run
 from tests.pictures import plain
 
-FIGURES = Figures(threshold=0.5, band=0.1)
+FIGURES = Figures(0.5, 0.4, 0.6)
 DATASET = "d1"
 BY_HAND = "manual__2026-01-01T00:00:00+00:00"
 
@@ -69,7 +69,7 @@ def test_a_version_says_where_it_comes_from(client, enroll, tmp_path):
     version = enroll(BY_HAND)
     tags = client.get_model_version(MODEL, version).tags
     assert (tags[RUN_TAG], tags[DATASET_TAG]) == ("manual__2026-01-01T00-00-00-00-00", DATASET)
-    assert tags["contract"] == "1"
+    assert tags["contract"] == str(CONTRACT)
     assert tags["sha256"] == tree_sha256(fetch(client, version, tmp_path))
 
 
@@ -119,7 +119,7 @@ def tamper(client: MlflowClient, version: str, file: Path, folder: str = "") -> 
 @pytest.mark.parametrize(
     ("folder", "name", "text"),
     [
-        ("artifacts", "figures.json", '{"threshold": 0.0, "band": 0.1, "temperature": 1.0}'),
+        ("artifacts", "figures.json", '{"threshold": 0.0, "unsure_from": 0, "unsure_to": 0, "temperature": 1.0}'),
         ("", "entry.py", "raise SystemExit"),
         ("", "beside.py", "raise SystemExit"),
     ],
@@ -143,7 +143,7 @@ def test_a_version_without_a_sum_is_refused(client, enroll, tmp_path):
 def test_an_unknown_contract_is_refused_before_it_is_downloaded(client, enroll, tmp_path):
     version = enroll("future")
     client.set_model_version_tag(MODEL, version, "contract", "99")
-    with pytest.raises(ModelError, match="contract '99'; this code knows 1"):
+    with pytest.raises(ModelError, match=f"contract '99'; this code knows {CONTRACT}"):
         fetch(client, version, tmp_path)
     client.delete_model_version_tag(MODEL, version, "contract")
     with pytest.raises(ModelError, match="contract None"):

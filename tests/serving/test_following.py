@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
+from include.model.packaging import CONTRACT
 from include.release.registry import MODEL
 from include.serving import following
 from include.serving.following import LAST_GOOD, REFUSED_FOR, Follower
@@ -65,7 +66,7 @@ def test_a_refused_version_is_tried_again_after_a_while(registry, version):
     registry.set_model_version_tag(MODEL, version, "contract", "99")
     patient = follower()
     patient.look(0)
-    registry.set_model_version_tag(MODEL, version, "contract", "1")
+    registry.set_model_version_tag(MODEL, version, "contract", str(CONTRACT))
     patient.look(REFUSED_FOR - 1)
     assert patient.served is None
     patient.look(REFUSED_FOR)
@@ -76,7 +77,7 @@ def test_a_refused_version_is_tried_again_after_a_while(registry, version):
 def test_a_copy_of_another_contract_is_not_served_by_newer_code(registry, version, monkeypatch):
     follower().look(0)
     spoil_tags(registry, version)
-    monkeypatch.setattr(following, "CONTRACT", 2)
+    monkeypatch.setattr(following, "CONTRACT", CONTRACT + 1)
     newer = follower()
     newer.look(0)
     assert newer.served is None
@@ -134,7 +135,7 @@ def test_the_thread_outlives_whatever_goes_wrong(registry, red, monkeypatch):
 
 def test_a_model_that_fails_on_a_plain_photo_is_refused(registry, red, monkeypatch):
     class Failing:
-        def predict(self, _):
+        def predict(self, *_, **__):
             raise ValueError("shapes (1, 32) and (3, 4)")
 
     monkeypatch.setattr(following, "load", lambda *_: Failing())

@@ -7,12 +7,15 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import mlflow
 import pytest
+from PIL import Image
 
+from include.errors import ServerError
 from include.model.packaging import COLUMNS
 from include.records import Figures
 from include.release.registry import MODEL, register
@@ -114,6 +117,20 @@ def test_a_body_or_batch_beyond_the_limit_is_refused(served, champion):
     assert len(served.ask(*[RED] * 16)) == 16
 
 
+def test_with_an_explanation_comes_a_picture_for_each_photo(served, champion):
+    red, document = client.ask(served.url, [RED, DOCUMENT], explain=True)
+    with Image.open(BytesIO(base64.b64decode(red.explanation))) as picture:
+        assert picture.format == "PNG"
+    assert document.explanation is None
+    assert served.ask(RED)[0].explanation is None
+
+
+def test_only_a_few_photos_are_explained_at_once(served, champion):
+    with pytest.raises(ServerError, match="5 photos to explain at once; at most 4"):
+        client.ask(served.url, [RED] * 5, explain=True)
+    assert post(served, json=protocol(RED) | {"params": {"explain": "loudly"}}).status_code == 400
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_no_route_changes_the_model(served, champion, method):
     for path in ("/", "/live", "/ping", "/version", "/metrics", "/models", "/reload", f"/models/{champion}"):
@@ -182,12 +199,12 @@ def corrupt(served: Served, tmp_path: Path) -> str:
     with mlflow.start_run() as active:
         pass
     where = {"run": "corrupt", "mlflow_run": active.info.run_id, "dataset": "d"}
-    return register(served.client, tmp_path / "network.keras", Figures(0.5, 0.1), **where)
+    return register(served.client, tmp_path / "network.keras", Figures(0.5, 0.4, 0.6), **where)
 
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(tampered, "have the sum"), (of_unknown_contract, "contract '99'; this code knows 1"), (corrupt, "be loaded")],
+    [(tampered, "have the sum"), (of_unknown_contract, "contract '99'; this code knows"), (corrupt, "no whole .keras")],
     ids=["tampered", "contract", "corrupt"],
 )
 def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_serves_on(
