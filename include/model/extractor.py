@@ -18,7 +18,7 @@ from include.data.split import sample
 from include.lake import layout
 from include.lake.base import ObjectStore, keep_first
 from include.model.feeding import train_batches
-from include.model.network import build_network, compile_network
+from include.model.network import FEATURES, build_network, compile_network, load_network
 from include.model.pixels import Pixels, load_pixels
 from include.records import UPLOADS
 
@@ -60,7 +60,8 @@ def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, se
     pixels = load_pixels(store, chosen, folder=cache, size=SIZE)
     batches = train_batches(pixels, chosen, batch_size=BATCH, seed=seed)
     network.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
-    keep_first(store, layout.extractor(EXTRACTOR), _to_bytes(keras.Model(network.input, network.layers[-3].output)))
+    features = keras.Model(network.input, network.get_layer(FEATURES).output)
+    keep_first(store, layout.extractor(EXTRACTOR), _to_bytes(features))
     extractor = load_extractor(store)
     assert extractor is not None
     return extractor
@@ -74,7 +75,7 @@ def load_extractor(store: ObjectStore) -> keras.Model | None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "extractor.keras"
         path.write_bytes(store.read(key))
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return load_network(str(path))
 
 
 def _features(extractor: keras.Model, pixels: Pixels) -> NDArray[np.float16]:
