@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 UV := uv==0.13.9
 BIN := .venv/bin
+VALIDATION := include/data/validation
 BASE_DATA ?=
 LAKE ?= folder
 ONCE ?=
@@ -15,7 +16,18 @@ STACK := $(BIN)/python -m stack.demo $(CHOICE)
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
-setup: .venv/ready  ## make .venv with the pinned packages (every other command does this by itself)
+setup: .venv/ready .venv-validation/ready .venv-validation/ready  ## make .venv and .venv-validation with the pinned packages (every other command does this by itself)
+
+# Deepchecks needs packages that do not work beside those of .venv. PyTorch's own index has its CPU build; where that
+# index cannot be reached, torch comes from wherever pip is configured to look, and may be the large CUDA build.
+.venv-validation/ready: $(VALIDATION)/requirements.txt | .venv/ready
+	@echo "Installing Deepchecks into .venv-validation ..."
+	@$(BIN)/python -m venv --clear .venv-validation
+	@torch=$$(grep '^torch==' $<); \
+	  UV_HTTP_RETRIES=1 $(BIN)/uv pip install -q -p .venv-validation --torch-backend=cpu $$torch 2>/dev/null \
+	  || .venv-validation/bin/python -m pip install -q --disable-pip-version-check $$torch
+	@$(BIN)/uv pip install -q -p .venv-validation -r $<
+	@touch $@
 
 .venv/ready: requirements.txt
 	@python=; for name in python3 python3.12 python3.11 python; do \
@@ -27,16 +39,16 @@ setup: .venv/ready  ## make .venv with the pinned packages (every other command 
 	  && $(BIN)/uv pip install -q -p .venv -r requirements.txt
 	@touch $@
 
-demo: .venv/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1] [UPLOAD_SEED=1]
+demo: .venv/ready .venv-validation/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1] [UPLOAD_SEED=1]
 	@$(STACK) --upload-seed $(UPLOAD_SEED) $(if $(ONCE),--once)
 
 up: .venv/ready  ## start the local stack and run nothing [BASE_DATA=...] [LAKE=s3]
 	@$(STACK) --only-serve
 
-test: .venv/ready  ## unit, contract and DAG tests, and one functional test with real servers
+test: .venv/ready .venv-validation/ready  ## unit, contract and DAG tests, and one functional test with real servers
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-slow: .venv/ready  ## what takes longer: kills, interrupts, the other lake
+test-slow: .venv/ready .venv-validation/ready  ## what takes longer: kills, interrupts, the other lake
 	@$(BIN)/python -m pytest -m slow
 
 check: .venv/ready  ## ruff (lint and format), mypy, import rules
@@ -45,8 +57,10 @@ check: .venv/ready  ## ruff (lint and format), mypy, import rules
 fix: .venv/ready  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-requirements: .venv/ready  ## compile requirements.in into requirements.txt, for Python 3.11 and 3.12
+requirements: .venv/ready  ## compile both requirements.in into requirements.txt, for Python 3.11 and 3.12
 	@$(BIN)/uv pip compile -q --universal --no-header --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --no-header --python-version 3.11 --excludes $(VALIDATION)/excludes.txt \
+	  $(VALIDATION)/requirements.in -o $(VALIDATION)/requirements.txt
 
 screenshots: .venv/ready  ## take the pictures of the README from a running stack (needs Chromium)
 	@$(BIN)/python -m stack.screenshots $(CHOICE)

@@ -4,15 +4,17 @@
 **Starts:** by hand (the params are explained in the form), or on `CAT_RETRAIN_SCHEDULE` (`@weekly` in production, none
 locally). Run `ingest_base_datasets` once before. One run at a time.
 
-**Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, and a report with the fate of every upload),
-an MLflow run with curves, pictures and figures, a registered version of `are-you-a-cat`, the gate's `decision.json` and
-`report.json` under `runs/<run>/`; and, when the gate passed, the alias `champion` on the new version, live.
+**Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, a report with the fate of every upload, and
+what Deepchecks found, as `validation.html`), an MLflow run with curves, pictures and figures, a registered version of
+`are-you-a-cat`, the gate's `decision.json` and `report.json` under `runs/<run>/`; and, when the gate passed, the alias
+`champion` on the new version, live.
 When nothing is new since the last finished run, all after `anything_new` is skipped; the param `force` trains anyway.
 
-**If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. A broken photo never
-fails a run; it goes to `quarantine/` with a reason. A failed `redeploy` has put the alias back; its inputs are decided
-and no longer new, so clear it, or trigger with `force`. Every task can be cleared and run again: no photo is decoded
-twice, no run registers two models, and the gate decides once.
+**If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. If it is `validate`,
+the photos changed too much: look at `runs/<run>/validation.html`. A broken photo never fails a run; it goes to
+`quarantine/` with a reason. A failed `redeploy` has put the alias back; its inputs are decided and no longer new, so
+clear it, or trigger with `force`. Every task can be cleared and run again: no photo is decoded twice, no run registers
+two models, and the gate decides once.
 """
 
 from airflow.sdk import Label, dag, task, task_group
@@ -101,6 +103,14 @@ def retrain():
 
     @task
     @fails_for_good
+    def validate(*, run_id: str) -> dict:
+        from include.data.validation.deciding import validate
+        from include.release.registry import champion_dataset
+
+        return validate(open_lake(), run_id, champion=champion_dataset())
+
+    @task
+    @fails_for_good
     def publish_dataset(*, run_id: str, params: dict) -> str:
         from include.data.dataset import publish
 
@@ -165,7 +175,7 @@ def retrain():
     @task_group
     def check(described):
         dataset = publish_dataset()
-        described >> deduplicate() >> embed() >> check_labels() >> split() >> dataset
+        described >> deduplicate() >> embed() >> check_labels() >> split() >> validate() >> dataset
         return dataset
 
     @task_group(group_id="train")

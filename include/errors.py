@@ -11,6 +11,7 @@ CatError                    trying again without a change will not help
 │   ├── PreconditionFailed  write-if-absent met an object
 │   └── InvalidKey          a key that no store could hold
 ├── DatasetError            a dataset version is missing, empty, or does not rebuild to its digest
+│   └── ValidationFailed    the photos are not as they should be; nothing is trained on them
 ├── ModelError              a model version is missing, damaged, or of an unknown contract
 ├── BackboneError           the weights that transfer begins with are missing, do not fit, or cannot be downloaded
 ├── AttemptSuperseded       another process has taken over this training; its result counts
@@ -65,6 +66,10 @@ class InvalidKey(LakeError):
 
 
 class DatasetError(CatError):
+    pass
+
+
+class ValidationFailed(DatasetError):
     pass
 
 

@@ -69,6 +69,43 @@ class Labels(BaseModel):
     free_per_class: int = Field(default=50, ge=0)
 
 
+class Validation(BaseModel):
+    """When photos differ too much to train on them. Sources: .env.example."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stops: str = "labels,test,champion"
+    photos: int = Field(default=2000, ge=100, le=10_000)  # Deepchecks looks at 10,000 at the most
+    min_photos: int = Field(default=50, ge=10)
+    max_label_drift: float = Field(default=0.15, ge=0, le=1)
+    max_property_drift: float = Field(default=0.2, ge=0, le=1)
+    max_dataset_drift: float = Field(default=0.1, ge=0, le=1)
+    max_correlation_change: float = Field(default=0.2, ge=0, le=1)
+    max_heatmap_difference: float = Field(default=12, ge=0, le=255)
+    max_outliers: float = Field(default=0.05, ge=0, le=1)
+    python: Path = ROOT / ".venv-validation" / "bin" / "python"
+    seconds: float = Field(default=1200, gt=0)
+
+    @field_validator("stops")
+    @classmethod
+    def _known(cls, given: str) -> str:
+        """A misspelled name would let through what it was meant to stop."""
+        unknown = {name.strip() for name in given.split(",")} - {"labels", "test", "champion", "uploads", "none"}
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: not among labels, test, champion and uploads, or none")
+        return given
+
+    @property
+    def stopping(self) -> set[str]:
+        """The comparisons that stop a run when they fail; the others warn."""
+        return {name.strip() for name in self.stops.split(",")} - {"none"}
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """By the name of the setting."""
+        return {name: value for name, value in self.model_dump().items() if name.startswith("max_")}
+
+
 class Policy(BaseModel):
     """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
 
@@ -123,6 +160,7 @@ class Settings(BaseSettings):
     shard_size: int = Field(default=500, ge=1)
 
     policy: Policy = Policy()
+    validation: Validation = Validation()
 
     image_size: int = Field(default_factory=_suiting("image_size"), ge=32)
     batch_size: int = Field(default=64, ge=1)

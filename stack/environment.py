@@ -1,5 +1,6 @@
 """What the processes of the local stack find in their environment."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -48,8 +49,10 @@ def own_s3_credentials(settings: Settings) -> dict[str, str]:
 
 
 def _own(settings: Settings) -> dict[str, str]:
-    values = settings.model_dump(exclude_none=True)
-    return {f"CAT_{name.upper()}": str(value) for name, value in values.items()} | {"CAT_HOME": str(settings.home)}
+    """A group of settings travels as one JSON object, which pydantic-settings reads as such."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    told = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in values.items()}
+    return {f"CAT_{name.upper()}": value for name, value in told.items()} | {"CAT_HOME": str(settings.home)}
 
 
 def _airflow(settings: Settings) -> dict[str, str]:

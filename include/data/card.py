@@ -2,14 +2,13 @@
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from include.data.decoding import decode
+from include.data.pages import PAGES
 from include.data.split import USED
 from include.lake.base import ObjectStore, read_many
 from include.records import UPLOADS
@@ -17,7 +16,6 @@ from include.records import UPLOADS
 SIDE = 96  # pixels of a picture on a page
 MOST_CLUSTERS = 150
 MOST_SUSPECTS = 120
-_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True)
 
 
 def draw_card(store: ObjectStore, photos: pd.DataFrame, *, digest: str, run: str, run_url: str) -> str:
@@ -29,7 +27,7 @@ def draw_card(store: ObjectStore, photos: pd.DataFrame, *, digest: str, run: str
     copies = _clusters(photos)
     suspects = photos[photos["suspect"]].sort_values(["label_quality", "key"])
     waiting = photos[photos["fate"].str.contains("review$") & (photos["source"] == UPLOADS)]
-    return _PAGES.get_template("card.html.j2").render(
+    return PAGES.get_template("card.html.j2").render(
         title=f"Dataset {digest[:12]}",
         digest=digest,
         run=run,
@@ -56,7 +54,7 @@ def draw_clusters(store: ObjectStore, photos: pd.DataFrame, *, digest: str) -> s
     shown = copies[copies["cluster"].isin(order[:MOST_CLUSTERS])].sort_values("key")
     drawn = pd.DataFrame(_with_pictures(store, shown), columns=[*shown.columns, "picture"])
     members = dict(iter(drawn.groupby("cluster")))
-    return _PAGES.get_template("clusters.html.j2").render(
+    return PAGES.get_template("clusters.html.j2").render(
         title=f"Copies in dataset {digest[:12]}",
         clusters=[members[name].to_dict("records") for name in order[:MOST_CLUSTERS]],
         more=max(0, len(order) - MOST_CLUSTERS),

@@ -78,8 +78,16 @@ def publish(store: ObjectStore, run: str, *, images_per_source: int, policy: Pol
     store.write(layout.dataset_page(digest, "clusters.html"), draw_clusters(store, photos, digest=digest).encode())
     card = draw_card(store, photos, digest=digest, run=run, run_url=run_url)
     store.write(layout.dataset_page(digest, "card.html"), card.encode())
+    _keep_validation(store, run, digest)
     log.info("dataset %s: %d photos; fates: %s", digest[:12], len(manifest), report["fates"])
     return digest
+
+
+def _keep_validation(store: ObjectStore, run: str, digest: str) -> None:
+    """What the task `validate` found stays with the dataset version that it let through."""
+    for kind, found in (("json", layout.run_json(run, "validation")), ("html", layout.run_html(run, "validation"))):
+        if store.exists(found):
+            store.write(layout.dataset_validation(digest, kind), store.read(found))
 
 
 def rebuild(store: ObjectStore, digest: str) -> pd.DataFrame:

@@ -114,12 +114,21 @@ def dataset_report(digest: str) -> str:
     return f"datasets/{digest}/report.json"
 
 
+def dataset_validation(digest: str, kind: str) -> str:
+    """What was found about the photos before they were published; ``kind`` is json or html."""
+    return f"datasets/{digest}/validation.{kind}"
+
+
 def run_table(run: str, step: str) -> str:
     return f"runs/{run_name(run)}/{step}.parquet"
 
 
 def run_json(run: str, step: str) -> str:
     return f"runs/{run_name(run)}/{step}.json"
+
+
+def run_html(run: str, step: str) -> str:
+    return f"runs/{run_name(run)}/{step}.html"
 
 
 def shard(run: str, number: int) -> str:

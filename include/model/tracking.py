@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from include.errors import AttemptSuperseded
 from include.lake import layout
+from include.lake.base import ObjectStore
 from include.model.checkpoints import ENDED_AT
 from include.settings import Settings
 
@@ -61,6 +62,14 @@ def log_epoch(run_id: str, epoch: int, figures: Mapping[str, float]) -> None:
     ended_at = int(figures[ENDED_AT])
     points = [Metric(name, value, ended_at, epoch) for name, value in figures.items() if name != ENDED_AT]
     connect().log_batch(run_id, points)
+
+
+def log_validation(store: ObjectStore, dataset: str) -> None:
+    """Put what was found about the photos beside the active run's other artifacts, where it was looked at."""
+    for kind in ("json", "html"):
+        key = layout.dataset_validation(dataset, kind)
+        if store.exists(key):
+            mlflow.log_text(store.read(key).decode(), f"validation/validation.{kind}")
 
 
 def finished_attempt(run: str, dataset: str) -> str | None:

@@ -24,7 +24,7 @@ from include.model.checkpoints import Checkpoints, History
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import Pixels, load_pixels
 from include.model.resuming import KeepEachEpoch, Tell, best_epoch, is_over
-from include.model.tracking import attempt, finished_attempt, log_epoch
+from include.model.tracking import attempt, finished_attempt, log_epoch, log_validation
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
             tell(epoch, figures)  # a killed try may have kept what it did not send
         _autolog()
         mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
+        log_validation(store, digest)
         trained = fit(
             pixels,
             manifest,

@@ -21,7 +21,7 @@ from include.errors import ModelError
 from include.lake import layout
 from include.model.archive import check_package
 from include.model.packaging import CONTRACT, save_package, tree_sha256
-from include.model.tracking import DATASET_TAG, RUN_TAG
+from include.model.tracking import DATASET_TAG, RUN_TAG, connect
 from include.records import Figures
 from include.release.describing import ABOUT
 
@@ -103,6 +103,13 @@ def champion_version(client: MlflowClient) -> str | None:
         if error.error_code not in ABSENT:
             raise
         return None
+
+
+def champion_dataset() -> str | None:
+    """The digest of the dataset that the champion was trained on, or none before the first."""
+    client = connect()
+    version = champion_version(client)
+    return _version(client, version).tags.get(DATASET_TAG) if version else None
 
 
 def predecessor_of(client: MlflowClient, version: str) -> str | None:

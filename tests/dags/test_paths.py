@@ -40,6 +40,8 @@ def walk(shards, end):
     answer("include.model.extractor.embed", {"embedded": 1})
     for name in ("deduplicate", "check_labels", "choose", "publish"):
         answer(f"include.data.dataset.{name}", "key")
+    answer("include.data.validation.deciding.validate", {"test": "passed"})
+    answer("include.release.registry.champion_dataset", None)
     answer("include.model.training.train", "mlflow run")
     answer("include.release.candidate.evaluate", {"version": "2"})
     answer("include.release.contest.hold_contest", Decision(end != "not better", "2", "1", ()))

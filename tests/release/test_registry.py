@@ -164,3 +164,11 @@ def test_a_server_that_is_down_is_no_missing_version(monkeypatch, tmp_path):
     nobody = "http://127.0.0.1:9"
     with pytest.raises(mlflow.exceptions.MlflowException, match="127.0.0.1"):
         fetch(MlflowClient(nobody, nobody), "1", tmp_path)
+
+
+def test_the_champions_dataset_is_known_by_its_tag(client, enroll):
+    version = enroll("dataset", "d7")
+    registry.promote(client, version, replaces=None)
+    assert registry.champion_dataset() == "d7"
+    registry.restore(client, None)
+    assert registry.champion_dataset() is None

@@ -1,0 +1,135 @@
+"""Our own suite: which checks of Deepchecks are made, and the explicit condition that each of them must meet."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from deepchecks.core import BaseCheck, CheckFailure, CheckResult, ConditionCategory, ConditionResult, SuiteResult
+from deepchecks.vision import Suite, VisionData, checks
+from numpy.typing import NDArray
+
+from include.data.validation import chance
+from include.data.validation.properties import PROPERTIES, grey
+
+FAR_OUT = 3.0  # times the interquartile range beyond the quartiles: "far out" by Tukey, Exploratory Data Analysis, 1977
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one side: uint8 (pictures, size, size, 3), the numbers of their labels, their rows in the folder."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def only(self, label: int) -> "Part":
+        chosen = self.labels == label
+        return Part(self.pixels[chosen], self.labels[chosen], self.rows[chosen])
+
+    def as_vision_data(self, names: list[str]) -> VisionData:
+        """A list of one batch: each check reads it anew, and ImagePropertyOutliers mixes up names over several."""
+        batch = {
+            "images": list(self.pixels),
+            "labels": self.labels.tolist(),
+            "image_identifiers": [str(row) for row in self.rows],
+        }
+        return VisionData([batch], "classification", label_map=dict(enumerate(names)), reshuffle_data=False)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A check, how to read its scores (by subject), and the score that each may reach."""
+
+    name: str
+    check: BaseCheck
+    scores: Callable[[Any], dict[str, float]]
+    limit: float
+
+    def with_condition(self) -> BaseCheck:
+        return self.check.add_condition(f"at most {self.limit:.3g}", self._condition)
+
+    def _condition(self, value: Any) -> ConditionResult:
+        good = all(score <= self.limit for score in self.scores(value).values())  # not a number is not good
+        return ConditionResult(ConditionCategory.PASS if good else ConditionCategory.FAIL)
+
+    def figures(self, result: CheckResult | CheckFailure, group: str) -> Iterator[dict[str, Any]]:
+        about = {"check": self.name, "group": group, "limit": self.limit}
+        if isinstance(result, CheckFailure):
+            crash = f"{type(result.exception).__name__}: {result.exception}"
+            yield about | {"subject": "", "score": None, "passed": False, "crash": crash[:300]}
+            return
+        for subject, score in self.scores(result.value).items():
+            known = score if score is not None and np.isfinite(score) else None
+            passed = known is not None and bool(known <= self.limit)
+            yield about | {"subject": subject, "score": known and float(known), "passed": passed, "crash": None}
+
+
+def judge_parts(first: Part, second: Part, limits: dict[str, float]) -> list[Judge]:
+    """The checks of one comparison. A limit is the setting, or what chance alone does to samples of this size."""
+    sizes = len(first.rows), len(second.rows)
+    shuffled = chance.mean_pictures(grey(first.pixels), grey(second.pixels))
+    return [
+        Judge(
+            "label drift", checks.LabelDrift(), _label_drift, max(limits["max_label_drift"], chance.cramers_v(*sizes))
+        ),
+        judge_properties(first, second, limits),
+        Judge(
+            "image dataset drift",
+            checks.ImageDatasetDrift(image_properties=PROPERTIES),
+            lambda value: {"all properties": value["domain_classifier_drift_score"]},
+            max(limits["max_dataset_drift"], chance.domain_classifier(*sizes)),
+        ),
+        Judge(
+            "property-label correlation change",
+            checks.PropertyLabelCorrelationChange(image_properties=PROPERTIES, per_class=False),
+            lambda value: {name: abs(change) for name, change in value["train-test difference"].items()},
+            max(limits["max_correlation_change"], chance.predictive_power(*sizes)),
+        ),
+        Judge(
+            "heat map comparison",
+            checks.HeatmapComparison(),
+            lambda value: {"grey values": float(value["diff"].mean())},
+            max(limits["max_heatmap_difference"], shuffled),
+        ),
+        Judge(
+            "outliers",
+            checks.ImagePropertyOutliers(image_properties=PROPERTIES, iqr_scale=FAR_OUT),
+            lambda value: {name: len(found["outliers_identifiers"]) / sizes[1] for name, found in value.items()},
+            chance.share(limits["max_outliers"], sizes[1]),
+        ),
+    ]
+
+
+def judge_properties(first: Part, second: Part, limits: dict[str, float]) -> Judge:
+    limit = max(limits["max_property_drift"], chance.ks(len(first.rows), len(second.rows)))
+    return Judge("image property drift", checks.ImagePropertyDrift(image_properties=PROPERTIES), _drift, limit)
+
+
+def run_judges(judges: list[Judge], first: Part, second: Part, names: list[str]) -> SuiteResult:
+    """All checks over both parts; the outliers are those of the second."""
+    suite = Suite("Are you a cat?", *(judge.with_condition() for judge in judges))
+    data = [part.as_vision_data(names) for part in (first, second)]
+    with joblib.parallel_config(backend="sequential"):  # else it starts workers that import everything once more
+        return suite.run(*data, with_display=False, run_single_dataset="Test")
+
+
+def result_of(judge: Judge, found: SuiteResult) -> CheckResult | CheckFailure:
+    return next(result for result in found.results if type(result.check) is type(judge.check))
+
+
+def outlying(found: SuiteResult) -> dict[str, list[int]]:
+    """The rows of the pictures that lie far out, by property; nothing where the check crashed."""
+    results = [one for one in found.results if isinstance(one.check, checks.ImagePropertyOutliers)]
+    values = [one.value for one in results if isinstance(one, CheckResult)]
+    return {name: [int(row) for row in one["outliers_identifiers"]] for value in values for name, one in value.items()}
+
+
+def _label_drift(value: dict[str, dict[str, Any]]) -> dict[str, float]:
+    (score,) = _drift(value).values()  # a classification has one property of labels: their shares
+    return {"labels": score}
+
+
+def _drift(value: dict[str, dict[str, Any]]) -> dict[str, float]:
+    return {name: found["Drift score"] for name, found in value.items()}

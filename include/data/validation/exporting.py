@@ -1,0 +1,70 @@
+"""Sides of a dataset -> the folder that the process reads: `pixels.npy` and `request.json`."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from include.data.decoding import decode_pixels
+from include.errors import ObjectNotFound
+from include.lake.base import ObjectStore
+from include.records import LABELS
+
+SIZE = 64  # pixels; what is measured are means over whole pictures
+Sides = dict[str, pd.DataFrame]
+
+
+def sample(rows: pd.DataFrame, *, photos: int) -> pd.DataFrame:
+    """At most about ``photos`` rows, each source with its share: those with the lowest sha256, so always the same."""
+    if len(rows) <= photos:
+        return rows
+    place = rows.sort_values("sha256").groupby("source").cumcount()
+    room = rows.groupby("source")["sha256"].transform("size") * photos / len(rows)
+    return rows[place.sort_index() < room.round()]
+
+
+def write_pixels(store: ObjectStore, sides: Sides, folder: Path) -> Sides:
+    """Decode each photo of the sides once into uint8 (photos, SIZE, SIZE, 3), a few at a time.
+
+    Returns the sides with the column `row`, without photos that the lake no longer holds.
+    """
+    keys = pd.concat([rows["key"] for rows in sides.values()]).drop_duplicates()
+    shape = (len(keys), SIZE, SIZE, 3)
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
+    found: dict[str, int] = {}
+    for row, (key, picture) in enumerate(_decoded(store, iter(keys))):
+        if picture is not None:
+            pixels[row], found[key] = picture, row
+    pixels.flush()
+    numbered = {name: rows.assign(row=rows["key"].map(found)) for name, rows in sides.items()}
+    return {name: rows.dropna(subset="row").astype({"row": int}) for name, rows in numbered.items()}
+
+
+def write_request(folder: Path, sides: Sides, comparisons: list[dict[str, str]], limits: dict[str, float]) -> None:
+    """What the process shall compare; labels travel as their numbers in LABELS."""
+    request: dict[str, Any] = {"labels": LABELS, "comparisons": comparisons, "limits": limits}
+    request["sides"] = {
+        name: {"rows": rows["row"].tolist(), "labels": [LABELS.index(label) for label in rows["label"]]}
+        for name, rows in sides.items()
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+
+
+def _decoded(
+    store: ObjectStore, keys: Iterator[str], *, threads: int = 4, at_a_time: int = 256
+) -> Iterator[tuple[str, NDArray[np.uint8] | None]]:
+    def fetch(key: str) -> NDArray[np.uint8] | None:
+        try:
+            return decode_pixels(store.read(key), SIZE)
+        except ObjectNotFound:  # a photo of an older version that was forgotten since
+            return None
+
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(keys, at_a_time)):
+            yield from zip(some, pool.map(fetch, some), strict=True)

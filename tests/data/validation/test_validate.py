@@ -1,0 +1,166 @@
+"""The task, from a lake to a verdict; with the real process where a verdict is about pictures."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from include.data import dataset, facts, snapshot
+from include.data.validation import findings
+from include.data.validation.deciding import validate
+from include.data.validation.findings import Finding
+from include.data.validation.page import draw_page
+from include.errors import ValidationFailed
+from include.lake import layout
+from include.lake.formats import read_json, read_table
+from include.lake.local import LocalStore
+from include.settings import ROOT, Settings
+from tests.data.test_dataset import POLICY, embed
+from tests.pictures import drawing, encode, fill_base, give
+
+PER_SOURCE = 150
+
+
+def prepare(store, run: str) -> None:
+    """What the tasks before `validate` do."""
+    snapshot.snapshot_base(store, run)
+    snapshot.snapshot_uploads(store, run)
+    for shard in facts.list_undescribed(store, run, shard_size=500):
+        facts.describe(store, shard)
+    dataset.deduplicate(store, run, POLICY)
+    embed(store, run)
+    dataset.check_labels(store, run, POLICY)
+    dataset.choose(store, run, images_per_source=PER_SOURCE)
+
+
+def brighter(body: bytes) -> bytes:
+    pixels = np.asarray(Image.open(io.BytesIO(body)).convert("RGB"), float) * 1.25
+    return encode(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), quality=90)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """A lake with a published dataset that was judged by the real process; and what the task answered."""
+    store = LocalStore(tmp_path_factory.mktemp("clean") / "lake")
+    fill_base(store, per_source=PER_SOURCE)
+    prepare(store, "r")
+    answer = validate(store, "r", champion=None)
+    return store, dataset.publish(store, "r", images_per_source=PER_SOURCE, policy=POLICY), answer
+
+
+def test_a_clean_dataset_passes(clean):
+    _, _, answer = clean
+    assert answer == {"labels": "passed", "test": "passed", "champion": "not made", "uploads": "not made"}
+
+
+def test_findings_are_kept_with_the_dataset(clean):
+    store, digest, _ = clean
+    kept = read_json(store, layout.dataset_validation(digest, "json"))
+    assert kept["passed"]
+    reasons = {one["name"]: one["note"] for one in kept["comparisons"]}
+    assert reasons["champion"] == "there is no champion yet"
+    assert "CAT_VALIDATION__MIN_PHOTOS" in reasons["uploads"]
+    page = store.read(layout.dataset_validation(digest, "html"))
+    assert len(page) < 5_000_000
+    assert b"<svg" in page
+    assert b"image/png" in page
+
+
+def test_by_hand_a_brighter_test_side_is_refused(clean, tmp_path, monkeypatch):
+    """The bytes of the test side change under their keys; the published version is then judged by hand."""
+    store, digest, _ = clean
+    manifest = dataset.read_manifest(store, digest)
+    for key in manifest.loc[manifest["side"] == "test", "key"]:
+        store.write(key, brighter(store.read(key)))
+    monkeypatch.setenv("CAT_LAKE_URL", f"file://{store.root}")
+    command = [sys.executable, "-m", "include.data.validation", digest, "--champion", digest, "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the test side differs from the train side" in done.stderr
+    assert str(tmp_path / "validation.html") in done.stderr
+    states = {
+        one["name"]: one["state"] for one in json.loads((tmp_path / "validation.json").read_text())["comparisons"]
+    }
+    assert states == {"labels": "passed", "test": "stops the run", "champion": "passed", "uploads": "not made"}
+
+
+@pytest.fixture
+def small(lake, monkeypatch):
+    """A lake with too few photos for any comparison of pictures: no process is started."""
+    monkeypatch.setenv("CAT_VALIDATION__PYTHON", "/nowhere")
+    fill_base(lake, per_source=20)
+    give(lake, "fine", drawing("cats", 30_000), "cat")
+    return lake
+
+
+def test_an_unknown_label_stops_the_run(small):
+    give(small, "odd", drawing("dogs", 30_000), "cat")
+    record = json.dumps({"photo_id": "odd", "answer": "dog", "said_at": "2026-01-01"}).encode()
+    small.write(layout.feedback("odd"), record)
+    prepare(small, "r")
+    with pytest.raises(ValidationFailed, match="feedback/odd.json has the answer 'dog'.*correct or delete"):
+        validate(small, "r", champion=None)
+    assert not read_json(small, layout.run_json("r", "validation"))["passed"]
+
+
+def test_an_unknown_label_only_warns_when_the_settings_say_so(small, monkeypatch):
+    small.write(layout.review("fine"), json.dumps({"verdict": "relabel", "label": "lynx"}).encode())
+    prepare(small, "r")
+    monkeypatch.setenv("CAT_VALIDATION__STOPS", "test, champion")
+    assert validate(small, "r", champion=None)["labels"] == "warns"
+
+
+def test_a_record_that_is_broken_otherwise_stops_nothing(small):
+    small.write(layout.feedback("fine"), b"no JSON")
+    prepare(small, "r")
+    assert validate(small, "r", champion=None)["labels"] == "passed"
+
+
+def test_a_champion_whose_photos_are_unknown_is_told(small):
+    prepare(small, "r")
+    assert validate(small, "r", champion="gone")["champion"] == "not made"
+    notes = {one["name"]: one["note"] for one in read_json(small, layout.run_json("r", "validation"))["comparisons"]}
+    assert "gone" in notes["champion"]
+
+
+def test_a_crashed_process_stops_the_run(clean, monkeypatch):
+    store, _, _ = clean
+    monkeypatch.setenv("CAT_VALIDATION__PYTHON", "/bin/false")
+    with pytest.raises(ValidationFailed, match="the checks crashed: the process ended with code 1"):
+        validate(store, "r", champion=None)
+
+
+def test_new_uploads_are_those_that_the_champion_did_not_know(lake, monkeypatch):
+    from include.data.validation.deciding import _sides
+
+    fill_base(lake)
+    give(lake, "old", drawing("cats", 40_001), "cat")
+    prepare(lake, "r1")
+    before = dataset.publish(lake, "r1", images_per_source=PER_SOURCE, policy=POLICY)
+    give(lake, "new", drawing("cats", 40_002), "cat")
+    prepare(lake, "r2")
+    manifest = dataset.to_manifest(read_table(lake, layout.run_table("r2", "split")))
+    on_train = set(manifest.loc[manifest["side"] == "train", "key"])
+    known = {layout.upload_photo(name) for name in ("old", "new")} & on_train
+    assert set(_sides(lake, manifest, None)[0]["uploads"]["key"]) == known
+    assert set(_sides(lake, manifest, before)[0]["uploads"]["key"]) == known - {layout.upload_photo("old")}
+
+
+def test_a_warning_is_no_stop():
+    findings.stop([Finding("uploads", False, False, "odd"), Finding("test", True, None, "few")], "page")
+
+
+def test_the_page_escapes_what_it_shows():
+    page = draw_page([Finding("labels", True, False, "<script>")])
+    assert b"<script>" not in page
+    assert b"&lt;script&gt;" in page
+
+
+def test_a_misspelled_comparison_is_refused(monkeypatch):
+    monkeypatch.setenv("CAT_VALIDATION__STOPS", "tests")
+    with pytest.raises(ValueError, match="tests"):
+        Settings()
