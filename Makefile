@@ -16,7 +16,7 @@ STACK := $(BIN)/python -m stack.demo $(CHOICE)
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
-setup: .venv/ready .venv-validation/ready .venv-validation/ready  ## make .venv and .venv-validation with the pinned packages (every other command does this by itself)
+setup: .venv/ready .venv-validation/ready  ## make .venv and .venv-validation with the pinned packages (every other command does this by itself)
 
 # Deepchecks needs packages that do not work beside those of .venv. PyTorch's own index has its CPU build; where that
 # index cannot be reached, torch comes from wherever pip is configured to look, and may be the large CUDA build.
@@ -42,7 +42,7 @@ setup: .venv/ready .venv-validation/ready .venv-validation/ready  ## make .venv 
 demo: .venv/ready .venv-validation/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1] [UPLOAD_SEED=1]
 	@$(STACK) --upload-seed $(UPLOAD_SEED) $(if $(ONCE),--once)
 
-up: .venv/ready  ## start the local stack and run nothing [BASE_DATA=...] [LAKE=s3]
+up: .venv/ready .venv-validation/ready  ## start the local stack and run nothing [BASE_DATA=...] [LAKE=s3]
 	@$(STACK) --only-serve
 
 test: .venv/ready .venv-validation/ready  ## unit, contract and DAG tests, and one functional test with real servers

@@ -14,7 +14,7 @@ SIDE = 32
 LOW = 8
 TURNS = 8  # four flips, and the same after a transpose
 MIDDLES = (1.0, 0.92, 0.84)  # the whole photo, and its middle as a crop would leave it: sides as shares
-DOUBT = 0.08  # how far from even a photo must be for its upright turn to be sure (docs/adr/0010)
+DOUBT = 0.08  # how far from even a photo must be for its upright turn to be sure (docs/adr/0013)
 
 _FREQUENCY, _PLACE = np.arange(LOW)[:, None], np.arange(SIDE)[None]
 _COSINES = np.cos(np.pi * _FREQUENCY * (2 * _PLACE + 1) / (2 * SIDE))
