@@ -57,7 +57,7 @@ def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
 
 def _mirrored_cut(image: Image.Image, rng: random.Random) -> bytes:
     width, height = image.size
-    edge = rng.uniform(0.05, 0.15)
+    edge = rng.uniform(0.2, 0.25)  # less would be a copy, of which one is used
     box = (int(width * edge), int(height * edge), int(width * (1 - edge)), int(height * (1 - edge)))
     buffer = io.BytesIO()
     ImageOps.mirror(image.crop(box)).save(buffer, "JPEG", quality=90)
