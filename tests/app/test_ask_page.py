@@ -24,6 +24,7 @@ VERDICT = {
     "threshold": 0.5,
     "model_version": "7",
     "error": None,
+    "explanation": None,
 }
 
 
