@@ -52,6 +52,7 @@ def test_features_are_worked_out_once_by_a_network_that_stays(lake, tmp_path, qu
     assert lake.exists(layout.upload_features("new", EXTRACTOR))
 
 
+@pytest.mark.slow
 def test_a_killed_embed_leaves_the_same_features(lake, tmp_path, quick, monkeypatch):
     fill_base(lake, per_source=20)
     begin(lake, "r")
