@@ -52,7 +52,7 @@ def mistakes_of(photos: pd.DataFrame, threshold: float) -> pd.DataFrame:
     is_cat = photos["label"] == "cat"
     wrong = is_cat != (photos["probability"] >= threshold)
     doubt = photos["probability"].where(is_cat, 1 - photos["probability"])  # P of what it truly is
-    return photos[wrong].assign(doubt=doubt).sort_values("doubt", kind="stable").drop(columns="doubt")
+    return photos.assign(doubt=doubt)[wrong].sort_values("doubt", kind="stable").drop(columns="doubt")
 
 
 def _draw(base: pd.DataFrame, figures: Figures, slices: list[Slice]) -> dict[str, Figure]:

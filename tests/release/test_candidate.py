@@ -309,3 +309,9 @@ def test_the_report_gathers_the_run_and_ends_it(done):
         snapshot_uploads(done.lake, name)
     assert anything_new(done.lake, RUN, PARAMS, Settings().recipe)  # the same run, cleared and run again
     assert not anything_new(done.lake, "next", PARAMS, Settings().recipe)
+
+
+def test_a_model_without_mistakes_has_none_to_show():
+    photos = pd.DataFrame({"key": ["a", "b"], "label": ["cat", "not_cat"], "probability": [0.9, 0.1]})
+    assert len(mistakes_of(photos, 0.5)) == 0
+    assert mistakes_of(photos, 0.95)["key"].tolist() == ["a"]
