@@ -124,6 +124,13 @@ def retrain():
 
     @task(**TRAINING_ARGS)
     @fails_for_good
+    def tune(dataset: str, *, run_id: str, params: dict) -> dict:
+        from include.model.tuning import tune
+
+        return tune(open_lake(), run_id, dataset, minutes=params["tune_minutes"], epochs=params["epochs"])
+
+    @task(**TRAINING_ARGS)
+    @fails_for_good
     def train(dataset: str, *, run_id: str, params: dict) -> str:
         from include.model.training import train
 
@@ -180,7 +187,9 @@ def retrain():
 
     @task_group(group_id="train")
     def learn(dataset):
-        return evaluate(dataset, train(dataset))
+        trained = train(dataset)
+        tune(dataset) >> trained
+        return evaluate(dataset, trained)
 
     @task_group
     def release(evaluation):

@@ -14,6 +14,7 @@ CatError                    trying again without a change will not help
 │   └── ValidationFailed    the photos are not as they should be; nothing is trained on them
 ├── ModelError              a model version is missing, damaged, or of an unknown contract
 ├── BackboneError           the weights that transfer begins with are missing, do not fit, or cannot be downloaded
+├── TuningError         a search for hyperparameters came to nothing
 ├── AttemptSuperseded       another process has taken over this training; its result counts
 ├── ServerError             the model server does not answer, or answers that it cannot
 │   └── NoModelYet          it is up and waits for the first champion
@@ -78,6 +79,10 @@ class ModelError(CatError):
 
 
 class BackboneError(CatError):
+    pass
+
+
+class TuningError(CatError):
     pass
 
 

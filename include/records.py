@@ -104,6 +104,7 @@ class RetrainParams:
     epochs: int
     min_precision: float
     min_recall: float
+    tune_minutes: int = 0
     force: bool = False
 
     @classmethod
@@ -111,8 +112,8 @@ class RetrainParams:
         return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
 
     def effective(self) -> dict[str, Any]:
-        """All that can change a result; ``force`` cannot."""
-        return {name: value for name, value in asdict(self).items() if name != "force"}
+        """All that can change a result by itself: ``force`` cannot, and a search is asked for to be made."""
+        return {name: value for name, value in asdict(self).items() if name not in ("force", "tune_minutes")}
 
 
 @dataclass(frozen=True)

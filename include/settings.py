@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     server_port: int = 5001
     server_url: str = ""
     app_port: int = 8501
+    tuner_port: int = 8600
     max_request_bytes: int = 32_000_000
     max_batch: int = Field(default=64, ge=1)
     max_explained: int = Field(default=4, ge=1)
@@ -152,6 +153,9 @@ class Settings(BaseSettings):
 
     retrain_schedule: str | None = None
     ingest_schedule: str | None = None
+    tune_schedule: str | None = None
+    tune_minutes: int = Field(default=60, ge=1)
+    tuner_workers: int = Field(default=1, ge=1)
     images_per_source: int = Field(default=2000, ge=10)
     epochs: int = Field(default_factory=_suiting("epochs"), ge=1)
     min_precision: float = Field(default=0.7, ge=0, le=1)

@@ -53,7 +53,8 @@ def anything_new(store: ObjectStore, run: str, params: RetrainParams, recipe: di
     digest = input_digest(*read_snapshot(store, run), effective=effective)
     write_json(store, layout.run_json(run, "inputs"), {"input_digest": digest, "effective": effective})
     last = read_json(store, layout.LATEST_RUN) if store.exists(layout.LATEST_RUN) else {}
-    if last.get("input_digest") == digest and last.get("run") != layout.run_name(run) and not params.force:
+    repeats = last.get("input_digest") == digest and last.get("run") != layout.run_name(run)
+    if repeats and not (params.force or params.tune_minutes):
         log.info("nothing is new since run %s; set the param `force` to train all the same", last["run"])
         return False
     return True

@@ -87,6 +87,11 @@ def extractor(version: str) -> str:
     return f"extractors/{version}.keras"
 
 
+def tuned(settings: str) -> str:
+    """The best hyperparameters that a search found; ``settings`` is the hash of those that it was made with."""
+    return f"tuned/{settings}.json"
+
+
 def base_features(version: str, members: str = "") -> str:
     """One part of the base photos' features; without ``members`` the prefix of all."""
     return f"facts/v{FACTS_VERSION}/features/{version}/{members}" + (".parquet" if members else "")

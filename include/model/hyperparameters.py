@@ -1,8 +1,12 @@
 """What tuning may change of the network and its training, in one record that travels as JSON."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Self
 
+from include.lake import layout
+from include.lake.base import ObjectStore
 from include.records import JsonRecord
 from include.settings import Settings
 
@@ -31,3 +35,22 @@ class Hyperparameters(JsonRecord):
     def of(cls, settings: Settings) -> Self:
         """Those that are used where nothing was tuned."""
         return cls(learning_rate=settings.learning_rate)
+
+
+def chosen_for(store: ObjectStore, run: str, settings: Settings) -> Hyperparameters:
+    """What the task `tune` chose for this run; where it did not run, what the settings say."""
+    key = layout.run_json(run, "hyperparameters")
+    return Hyperparameters.from_json(store.read(key)) if store.exists(key) else Hyperparameters.of(settings)
+
+
+def last_best(store: ObjectStore, settings: Settings) -> Hyperparameters:
+    """The best values of the last search with these settings; before there was one, what the settings say."""
+    key = best_key(settings)
+    return Hyperparameters.from_json(store.read(key)) if store.exists(key) else Hyperparameters.of(settings)
+
+
+def best_key(settings: Settings) -> str:
+    """Other settings of what is not tuned ask for other values: each choice of them has a place of its own."""
+    names = ("network", "backbone", "image_size", "batch_size", "learning_rate")
+    untuned = json.dumps([settings.recipe[name] for name in names])
+    return layout.tuned(hashlib.sha256(untuned.encode()).hexdigest()[:16])

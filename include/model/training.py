@@ -21,7 +21,7 @@ from include.data.split import calibrates
 from include.lake.base import ObjectStore
 from include.model import backbone, distribution, feeding, network, resuming
 from include.model.checkpoints import Checkpoints, History
-from include.model.hyperparameters import Hyperparameters
+from include.model.hyperparameters import Hyperparameters, chosen_for
 from include.model.pixels import Pixels, load_pixels
 from include.model.resuming import KeepEachEpoch, Tell, best_epoch, is_over
 from include.model.tracking import attempt, finished_attempt, log_epoch, log_validation
@@ -44,7 +44,7 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
         log.info("MLflow run %s has trained this already", done)
         return done
     settings = Settings()
-    hyperparameters = Hyperparameters.of(settings)
+    hyperparameters = chosen_for(store, run, settings)
     manifest = read_manifest(store, digest)
     pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
     checkpoints = Checkpoints(state_folder(settings, digest, hyperparameters, epochs=epochs))
@@ -55,6 +55,7 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
             tell(epoch, figures)  # a killed try may have kept what it did not send
         _autolog()
         mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
+        mlflow.log_dict(asdict(hyperparameters), "hyperparameters.json")
         log_validation(store, digest)
         trained = fit(
             pixels,
@@ -86,6 +87,35 @@ def fit(
     The tuning half of val says which epoch is best, and when to stop. Same arguments, same weights, however often the
     training was killed. Of several workers the first one has ``checkpoints``; the others have none and return none.
     """
+    history = advance(
+        pixels,
+        manifest,
+        epochs=epochs,
+        until=epochs,
+        settings=settings,
+        hyperparameters=hyperparameters,
+        checkpoints=checkpoints,
+        tell=tell,
+    )
+    if not checkpoints:
+        return None
+    best = _build(settings, hyperparameters)
+    resuming.restore(best, checkpoints.read(best_epoch(history, epochs=epochs)))
+    return best
+
+
+def advance(
+    pixels: Pixels,
+    manifest: pd.DataFrame,
+    *,
+    epochs: int,
+    until: int,
+    settings: Settings,
+    hyperparameters: Hyperparameters,
+    checkpoints: Checkpoints | None,
+    tell: Tell | None = None,
+) -> History:
+    """Train the first ``until`` of all ``epochs``, or what of them is left to do; returns the figures of each epoch."""
     keras.utils.set_random_seed(settings.seed)
     learn = (manifest["side"] == "train").to_numpy(bool)
     watch = (manifest["side"] == "val").to_numpy(bool) & ~manifest["sha256"].map(calibrates).to_numpy(bool)
@@ -96,15 +126,11 @@ def fit(
     history = _begin(model, photos, settings, hyperparameters, checkpoints, epochs=epochs)
     watched = feeding.ordered_batches(*held_out)
     keeper = KeepEachEpoch(checkpoints, watched, epochs=epochs, history=history, tell=tell)
-    if not is_over(history, epochs=epochs):
+    if len(history) < until and not is_over(history, epochs=epochs):
         batches = _shuffled(photos, settings, hyperparameters, first_epoch=len(history))
         # the batches come shuffled; the keeper says where to begin and when to stop
-        model.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[keeper], shuffle=False, verbose=0)
-    if not checkpoints:
-        return None
-    best = _build(settings, hyperparameters)
-    resuming.restore(best, checkpoints.read(best_epoch(keeper.history, epochs=epochs)))
-    return best
+        model.fit(batches, epochs=until, steps_per_epoch=steps, callbacks=[keeper], shuffle=False, verbose=0)
+    return keeper.history
 
 
 def _shuffled(photos: Photos, settings: Settings, chosen: Hyperparameters, *, first_epoch: int) -> tf.data.Dataset:
@@ -151,14 +177,15 @@ def cache_folder(settings: Settings) -> Path:
 
 
 def state_folder(settings: Settings, digest: str, hyperparameters: Hyperparameters, *, epochs: int) -> Path:
-    """Where the checkpoints of one training lie: its name follows from all that its result depends on.
+    """Where the checkpoints of one training lie: its name follows from all that its result depends on."""
+    return settings.home / "checkpoints" / fingerprint(settings, digest, epochs, asdict(hyperparameters))
 
-    What a killed try left is of no use to other code, and what the code is, its own text tells.
-    """
-    parts = [digest, settings.recipe, asdict(hyperparameters), epochs, version("keras"), version("tensorflow")]
+
+def fingerprint(settings: Settings, digest: str, epochs: int, *more: object) -> str:
+    """What a killed try left is of no use to other photos or other code; and what the code is, its own text tells."""
+    parts = [digest, settings.recipe, *more, epochs, version("keras"), version("tensorflow")]
     code = [inspect.getsource(module) for module in (network, feeding, backbone, distribution, resuming)]
-    name = hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
-    return settings.home / "checkpoints" / name
+    return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
 
 
 def _build(settings: Settings, chosen: Hyperparameters) -> keras.Model:
