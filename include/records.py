@@ -18,6 +18,8 @@ ThresholdRule = Literal["best_f1", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
 
 SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
+KINDS = len(SOURCES)
+CAT = SOURCES.index("cats")  # the place of cats among the kinds
 UPLOADS = "uploads"  # the source of photos that users gave
 UNKNOWN_KIND = "unknown"  # a user says cat or not; what else it shows nobody said
 SIDES: tuple[str, ...] = get_args(Side)

@@ -8,8 +8,7 @@ import mlflow
 import numpy as np
 
 from include.model import tracking
-from include.model.network import KINDS
-from include.records import Figures
+from include.records import KINDS, Figures
 from include.release import registry
 from include.settings import Settings
 

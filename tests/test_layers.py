@@ -1,6 +1,8 @@
 """The import rules of docs/architecture.md: data walks down the house and never back up."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,10 @@ def test_keys_are_spelled_in_layout_only():
         }
         spelled = [text for text in strings if isinstance(text, str) and text.startswith(prefixes)]
         assert path.name == "layout.py" or not set(spelled) - docstrings
+
+
+def test_moving_the_alias_needs_no_tensorflow():
+    """Its import costs more than all else that these tasks do."""
+    tasks = "include.release.redeploy, include.release.report, include.release.registry"
+    program = f"import sys, {tasks}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0

@@ -3,15 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from include.model.feeding import ordered_batches
-from include.model.network import CAT
-from include.model.pixels import Pixels
-from include.records import Interval
+from include.records import CAT, Interval
 
 RESAMPLES = 1000
 TOGETHER = 100  # resamples at a time: memory stays flat however many photos there are
@@ -19,11 +14,6 @@ BINS = 10  # of the calibration error, with equally many photos in each
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Measured = dict[str, Floats]  # each figure, once per row of weights
-
-
-def score(network: keras.Model, pixels: Pixels, manifest: pd.DataFrame) -> NDArray[np.float32]:
-    """Logits of every photo of the manifest, in its order; float32, shape (photos, kinds)."""
-    return np.asarray(network.predict(ordered_batches(pixels, manifest), verbose=0))
 
 
 def cat_probability(logits: NDArray[np.floating], *, temperature: float = 1.0) -> Floats:

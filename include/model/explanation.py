@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy.special import logsumexp
 
-from include.model.network import CAT
+from include.records import CAT
 
 # shap compiles for half a minute what runs over 64 regions in milliseconds (numba makes its settings as it starts)
 setattr(numba.config, "DISABLE_JIT", True)  # noqa: B010

@@ -9,9 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from include.model.distribution import split_batches
-from include.model.network import CAT, KINDS
 from include.model.pixels import Pixels
-from include.records import SOURCES, UNKNOWN_KIND
+from include.records import CAT, KINDS, SOURCES, UNKNOWN_KIND
 
 MIN_CROP = 0.6  # the smallest side of a random crop, as a share of the photo's
 LIGHT = 0.25  # how far brightness and contrast may go, as a share

@@ -8,11 +8,9 @@ import keras
 from keras import layers, ops
 
 from include.model.archive import check_archive
-from include.records import SOURCES
+from include.records import CAT, KINDS
 from include.settings import Network
 
-CAT = 0  # the place of cats among the kinds, which are the base sources in their order
-KINDS = len(SOURCES)
 FEATURES, HEAD = "features", "kinds"  # the layers where a network is cut into backbone and head
 ALPHA = 0.25  # the width of MobileNet
 OUTSIDE = -1e9  # a logit that no softmax gives weight

@@ -16,11 +16,12 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json, write_table
 from include.model.calibration import choose_figures
-from include.model.evaluation import cat_probability, score
+from include.model.evaluation import cat_probability
 from include.model.evaluation_page import Chosen, Doubt
 from include.model.network import load_network
 from include.model.packaging import is_unsure
 from include.model.pixels import load_pixels
+from include.model.scoring import score
 from include.model.slices import LOOKS, Slice, called_cat, measure_slices
 from include.model.tracking import connect
 from include.model.training import NETWORK_FILE, cache_folder

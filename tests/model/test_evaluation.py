@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from include.model.evaluation import average_precision, cat_probability, draws, measure, roc_auc, score
+from include.model.evaluation import average_precision, cat_probability, draws, measure, roc_auc
 from include.model.network import build_network
 from include.model.pixels import Pixels
+from include.model.scoring import score
 from include.records import Interval
 
 NOTHING = Interval(0, 0, 0)

@@ -3,15 +3,13 @@ import numpy as np
 import pytest
 
 from include.model.network import (
-    CAT,
-    KINDS,
     CatAveragePrecision,
     build_network,
     compile_network,
     kind_loss,
     load_network,
 )
-from include.records import SOURCES
+from include.records import CAT, KINDS, SOURCES
 
 SHARES = np.array([0.5, 0.2, 0.2, 0.1])  # of cats, dogs, selfies, misc
 LOGITS = np.log(SHARES).astype(np.float32)  # what a softmax turns into those shares

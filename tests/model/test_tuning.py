@@ -13,10 +13,10 @@ from include.errors import TuningError
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
-from include.model import tracking, tuning
+from include.model import search, tracking, tuning
 from include.model.checkpoints import Checkpoints
 from include.model.hyperparameters import Hyperparameters, chosen_for, last_best
-from include.model.search import declare, search_folder, values_of
+from include.model.search import NOTHING_LEFT, declare, search_folder, values_of
 from include.model.training import state_folder
 from include.model.tuning import read_trials, tune
 from include.records import label_of
@@ -65,12 +65,23 @@ def test_values_and_hyperparameters_are_two_spellings_of_one_thing():
     assert declare(space, "scratch") == chosen
 
 
+@pytest.fixture
+def in_this_process(monkeypatch) -> None:
+    """A process per trial spends most of its time on importing TensorFlow; the slow tests start real ones."""
+
+    def work(command: list[str]) -> int:
+        assert search.main([part for part in command[3:] if not part.startswith("--parent")]) == NOTHING_LEFT
+        return 0
+
+    monkeypatch.setattr(tuning, "_work", work)
+
+
 def test_without_minutes_the_last_best_values_are_used(place):
     tune(place, "r1", DIGEST, minutes=0, epochs=2)
     assert chosen_for(place, "r1", Settings()) == Hyperparameters.of(Settings())
 
 
-def test_a_search_leaves_its_best_values_and_is_not_made_twice(place, monkeypatch):
+def test_a_search_leaves_its_best_values_and_is_not_made_twice(place, in_this_process):
     tune(place, "r1", DIGEST, minutes=10, epochs=2)
     ended = trials(2)
     assert len(ended) == 2
@@ -99,11 +110,12 @@ def test_a_search_leaves_its_best_values_and_is_not_made_twice(place, monkeypatc
     assert len(client.search_runs([experiment], f"tags.search = '{name}'")) == 3, "nothing is logged twice"
 
 
-def test_a_search_without_time_says_so(place, monkeypatch):
+def test_a_search_without_time_says_so(place, in_this_process):
     with pytest.raises(TuningError, match="tune_minutes"):
         tune(place, "r1", DIGEST, minutes=1e-9, epochs=2)
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_run_stops_the_task_with_its_reason(place):
     place.write(layout.manifest(DIGEST), b"no table")
     with pytest.raises(TuningError, match="ended with code 1"):
