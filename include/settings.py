@@ -23,8 +23,8 @@ SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pi
 Network = Literal["scratch", "mobilenet"]
 # What suits each network, where nothing else is set.
 SUITING: dict[str, dict[str, Any]] = {
-    "scratch": {"epochs": 24, "image_size": 96, "learning_rate": 2e-3},
-    "mobilenet": {"epochs": 10, "image_size": 128, "learning_rate": 1e-3},
+    "scratch": {"epochs": 36, "image_size": 64, "batch_size": 32, "learning_rate": 2e-3},
+    "mobilenet": {"epochs": 10, "image_size": 128, "batch_size": 64, "learning_rate": 1e-3},
 }
 
 
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     validation: Validation = Validation()
 
     image_size: int = Field(default_factory=_suiting("image_size"), ge=32)
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default_factory=_suiting("batch_size"), ge=1)
     learning_rate: float = Field(default_factory=_suiting("learning_rate"), gt=0)
     threshold_rule: ThresholdRule = "best_f1"
     precision_floor: float = Field(default=0.8, ge=0, le=1)

@@ -25,6 +25,7 @@ print("RESULT" + json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: des
 WATCH_PARSING = """
 import sys, socket
 from airflow.sdk import dag, task, task_group  # loaded on demand, with what they need
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 import croniter, pendulum, include.settings, include.lake.opening, cat_plugin.defaults, cat_plugin.failing
 before = set(sys.modules)
 touched = []
@@ -53,7 +54,7 @@ def bag(run_python):
 
 def test_every_dag_file_parses(bag):
     assert bag["errors"] == {}
-    assert set(bag["dags"]) == {"ingest_base_datasets", "retrain", "predict_batch"}
+    assert set(bag["dags"]) == {"ingest_base_datasets", "retrain", "retrain_tuned", "predict_batch"}
 
 
 def test_every_dag_says_what_starts_it_what_it_leaves_and_what_to_do(bag):
@@ -78,9 +79,9 @@ def test_no_dag_is_scheduled_unless_the_settings_say_so(bag, run_python):
     scheduled = {name: dag["schedule"] for name, dag in bag["dags"].items()}
     assert scheduled.pop("predict_batch") == "the champion moved"
     assert set(scheduled.values()) == {None}
-    chosen = result(run_python(DESCRIBE, CAT_RETRAIN_SCHEDULE="@weekly", CAT_INGEST_SCHEDULE="@monthly"))["dags"]
+    chosen = result(run_python(DESCRIBE, CAT_RETRAIN_SCHEDULE="@weekly", CAT_TUNE_SCHEDULE="@monthly"))["dags"]
     assert chosen["retrain"]["schedule"] == "@weekly"
-    assert chosen["ingest_base_datasets"]["schedule"] == "@monthly"
+    assert chosen["retrain_tuned"]["schedule"] == "@monthly"
 
 
 def test_retrain_is_the_picture_of_the_architecture(bag):
@@ -97,7 +98,8 @@ def test_retrain_is_the_picture_of_the_architecture(bag):
         "check.split": ["check.check_labels"],
         "check.validate": ["check.split"],
         "check.publish_dataset": ["check.validate"],
-        "train.train": ["check.publish_dataset"],
+        "train.tune": ["check.publish_dataset"],
+        "train.train": ["check.publish_dataset", "train.tune"],
         "train.evaluate": ["check.publish_dataset", "train.train"],
         "release.gate": ["train.evaluate"],
         "release.redeploy": ["release.gate"],
@@ -113,9 +115,10 @@ def test_the_form_of_retrain_is_typed(bag):
     params = bag["dags"]["retrain"]["params"]
     assert {name: (value, schema["type"]) for name, (value, schema) in params.items()} == {
         "images_per_source": (2000, "integer"),
-        "epochs": (24, "integer"),
+        "epochs": (36, "integer"),
         "min_precision": (0.7, "number"),
         "min_recall": (0.7, "number"),
+        "tune_minutes": (0, "integer"),
         "force": (False, "boolean"),
     }
     assert all(schema["title"] for _, schema in params.values())
