@@ -77,7 +77,7 @@ def out_of_fold(base: pd.DataFrame, features: NDArray[np.float32]) -> NDArray[np
     cat = np.zeros(len(base))
     for number in range(FOLDS):
         learn = as_given & (fold != number)
-        model = LogisticRegression(C=0.01, max_iter=300, tol=1e-3).fit(scaled[learn], source[learn])
+        model = LogisticRegression(C=0.002, max_iter=300, tol=1e-3).fit(scaled[learn], source[learn])
         cat[fold == number] = model.predict_proba(scaled[fold == number])[:, SOURCES.index("cats")]
     return cat
 

@@ -25,8 +25,9 @@ from include.records import UPLOADS
 log = logging.getLogger(__name__)
 
 SIZE = 64  # pixels
-EPOCHS = 20  # few enough that features do not know the photos, and their wrong labels, by heart
-BATCH = 64
+VIEWS = (64, 80, 96)  # sizes that the same pixels are enlarged to; each lets the network see other details
+EPOCHS = 24  # few enough that features do not know the photos, and their wrong labels, by heart
+BATCH = 32
 PER_SOURCE = 2000
 AT_ONCE = 500
 
@@ -40,9 +41,10 @@ def embed(store: ObjectStore, run: str, *, cache: Path, seed: int) -> dict[str, 
     usable = photos[photos["fate"].isna()]
     missing = without_features(store, usable)
     extractor = load_extractor(store) or train_extractor(store, usable, cache=cache, seed=seed)
+    views = [_view(extractor, size) for size in VIEWS] if len(missing) else []
     for start in range(0, len(missing), AT_ONCE):
         some = missing.iloc[start : start + AT_ONCE]
-        write_features(store, some, _features(extractor, load_pixels(store, some, folder=cache, size=SIZE)))
+        write_features(store, some, _features(views, load_pixels(store, some, folder=cache, size=SIZE)))
         log.info("features of %d of %d photos", min(start + AT_ONCE, len(missing)), len(missing))
     return {"embedded": len(missing)}
 
@@ -68,7 +70,7 @@ def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, se
 
 
 def load_extractor(store: ObjectStore) -> keras.Model | None:
-    """The lake's extractor: uint8 (batch, 64, 64, 3) to float32 (batch, features); none where it was not trained."""
+    """The lake's extractor: uint8 (batch, 64, 64, 3) to float32 (batch, 192); none where it was not trained."""
     key = layout.extractor(EXTRACTOR)
     if not store.exists(key):
         return None
@@ -78,13 +80,30 @@ def load_extractor(store: ObjectStore) -> keras.Model | None:
         return load_network(str(path))
 
 
-def _features(extractor: keras.Model, pixels: Pixels) -> NDArray[np.float16]:
-    """Of each photo and its mirror image, averaged. The batch has always one size, so that no photo's features depend
-    on who stands beside it."""
+def _view(extractor: keras.Model, size: int) -> keras.Model:
+    """The extractor, with photos enlarged to ``size`` before it sees them, and features of length 1 behind it."""
+    photo = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    network = build_network(image_size=size)
+    seen = keras.Model(network.input, network.get_layer(FEATURES).output)
+    seen.set_weights(extractor.get_weights())
+    features = seen(keras.layers.Resizing(size, size)(photo))
+    return keras.Model(photo, keras.layers.UnitNormalization()(features))
+
+
+def _features(views: list[keras.Model], pixels: Pixels) -> NDArray[np.float16]:
+    """In each view of each photo and its mirror image, averaged. The batch has always one size, so that no photo's
+    features depend on who stands beside it."""
     photos = np.zeros((AT_ONCE, SIZE, SIZE, 3), np.uint8)
     photos[: len(pixels)] = pixels.take(np.arange(len(pixels)))
-    both = [extractor.predict(view, batch_size=AT_ONCE // 4, verbose=0) for view in (photos, photos[:, :, ::-1])]
+    both = [
+        np.hstack([view.predict(some, batch_size=AT_ONCE // 4, verbose=0) for view in views])
+        for some in _turned(photos)
+    ]
     return np.asarray(np.mean(both, axis=0)[: len(pixels)], np.float16)
+
+
+def _turned(photos: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return photos, photos[:, :, ::-1]
 
 
 def _to_bytes(network: keras.Model) -> bytes:

@@ -10,6 +10,7 @@ from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import load_pixels
+from include.model.starting import starting_point
 from include.model.training import cache_folder, fit
 from include.settings import Settings
 
@@ -20,7 +21,8 @@ def follow(store: ObjectStore, digest: str, *, epochs: int) -> None:
     manifest = read_manifest(store, digest)
     pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
     chosen = Hyperparameters.of(settings)
-    fit(pixels, manifest, epochs=epochs, settings=settings, hyperparameters=chosen, checkpoints=None)
+    start = starting_point(store, settings)
+    fit(pixels, manifest, epochs=epochs, settings=settings, hyperparameters=chosen, checkpoints=None, start=start)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,42 +24,36 @@ from include.data.dataset import read_manifest
 from include.lake.opening import open_lake
 from include.model.checkpoints import Checkpoints
 from include.model.hyperparameters import Hyperparameters, last_best
-from include.model.network import build_network
 from include.model.pixels import load_pixels
 from include.model.resuming import best_epoch
+from include.model.starting import Start, build, starting_point
 from include.model.training import advance, cache_folder, fingerprint, state_folder
-from include.settings import Network, Settings
+from include.settings import Settings
 
 OBJECTIVE = "val_loss"  # on the tuning half of val, as for the choice of the best epoch
 ENDED = ("COMPLETED", "FAILED")
 NOTHING_LEFT = 3  # exit code: there was no trial left to run
-WIDTHS = {"narrow": (24, 48, 96, 144), "usual": (32, 64, 128, 192), "wide": (48, 96, 160, 224)}
-DEPTHS = {"shallow": (1, 1, 1, 1), "usual": (2, 2, 1, 1), "deep": (2, 2, 2, 2)}
 
 
-def declare(space: keras_tuner.HyperParameters, network: Network) -> Hyperparameters:
-    """What may be tuned and within which limits, and the values that ``space`` has for it now."""
-    chosen = Hyperparameters(
+def declare(space: keras_tuner.HyperParameters) -> Hyperparameters:
+    """What may be tuned and within which limits, and the values that ``space`` has for it now.
+
+    Not the network's shape: one of another shape could not begin with the weights that were learned before.
+    """
+    return Hyperparameters(
         learning_rate=space.Float("learning_rate", 3e-4, 6e-3, sampling="log"),
         weight_decay=space.Float("weight_decay", 0.002, 0.1, sampling="log"),
+        warm_up=space.Float("warm_up", 0.04, 0.2, sampling="log"),
         dropout=space.Float("dropout", 0.0, 0.5, step=0.1),
         augmentation=space.Float("augmentation", 0.5, 1.5, step=0.25),
     )
-    if network != "scratch":
-        return chosen
-    width, depth = space.Choice("width", list(WIDTHS)), space.Choice("depth", list(DEPTHS))
-    return replace(chosen, filters=WIDTHS[width], blocks=DEPTHS[depth])
 
 
-def values_of(chosen: Hyperparameters, network: Network) -> dict[str, Any]:
-    """The values of the space that ``declare`` makes these of; shapes that it does not know become the usual ones."""
-    values: dict[str, Any] = {
-        name: getattr(chosen, name) for name in ("learning_rate", "weight_decay", "dropout", "augmentation")
-    }
-    if network == "scratch":
-        for name, known, given in (("width", WIDTHS, chosen.filters), ("depth", DEPTHS, chosen.blocks)):
-            values[name] = next((word for word, shape in known.items() if shape == given), "usual")
-    return values
+def values_of(chosen: Hyperparameters) -> dict[str, Any]:
+    """The values of the space that ``declare`` makes these of."""
+    space = keras_tuner.HyperParameters()
+    declare(space)
+    return {name: getattr(chosen, name) for name in space.values}
 
 
 class Oracle(HyperbandOracle):
@@ -95,7 +88,6 @@ class Search(keras_tuner.Tuner):
 
     def __init__(self, digest: str, *, epochs: int, settings: Settings, trials: int | None, **options: Any) -> None:
         self.digest, self.epochs, self.settings, self.left = digest, epochs, settings, trials
-        self.photos: Any = None
         super().__init__(hypermodel=self._build, **options)
 
     def pre_create_trial(self) -> None:
@@ -105,49 +97,37 @@ class Search(keras_tuner.Tuner):
             self.left -= 1
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
-        chosen = declare(trial.hyperparameters, self.settings.network)
-        folder = state_folder(self.settings, self.digest, chosen, epochs=self.epochs)
-        pixels, manifest = self._load()
+        chosen, store, settings = declare(trial.hyperparameters), open_lake(), self.settings
+        manifest, start = read_manifest(store, self.digest), starting_point(store, settings)
+        folder = state_folder(settings, self.digest, chosen, start, epochs=self.epochs)
         history = advance(
-            pixels,
+            load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size),
             manifest,
             epochs=self.epochs,
             until=trial.hyperparameters.values["tuner/epochs"],
-            settings=self.settings,
+            settings=settings,
             hyperparameters=chosen,
             checkpoints=Checkpoints(folder),
+            start=start,
         )
         best = history[best_epoch(history, epochs=self.epochs) - 1]
         return {OBJECTIVE: best[OBJECTIVE], "val_average_precision": best["val_average_precision"]}
 
-    def _load(self) -> Any:
-        store = open_lake()
-        manifest = read_manifest(store, self.digest)
-        size = self.settings.image_size
-        return load_pixels(store, manifest, folder=cache_folder(self.settings), size=size), manifest
-
     def _build(self, space: keras_tuner.HyperParameters) -> keras.Model:
         """From this keras-tuner learns the space."""
-        chosen = declare(space, self.settings.network)
-        return build_network(
-            image_size=self.settings.image_size,
-            network=self.settings.network,
-            filters=chosen.filters,
-            blocks=chosen.blocks,
-            dropout=chosen.dropout,
-        )
+        return build(self.settings, declare(space))
 
 
-def search_folder(settings: Settings, digest: str, *, epochs: int) -> Path:
+def search_folder(settings: Settings, digest: str, start: Start, *, epochs: int) -> Path:
     """The state of one search: another dataset, other settings or another code begin another."""
-    return settings.home / "tuning" / fingerprint(settings, digest, epochs)
+    return settings.home / "tuning" / fingerprint(settings, digest, start, epochs)
 
 
 def open_search(digest: str, *, epochs: int, deadline: float, trials: int | None = None) -> Search:
     """The search of these photos, from where it was left."""
-    settings = Settings()
-    folder = search_folder(settings, digest, epochs=epochs)
-    first = values_of(last_best(open_lake(), settings), settings.network)
+    settings, store = Settings(), open_lake()
+    folder = search_folder(settings, digest, starting_point(store, settings), epochs=epochs)
+    first = values_of(last_best(store, settings))
     objective = keras_tuner.Objective(OBJECTIVE, "min")
     oracle = Oracle(objective, max_epochs=epochs, seed=settings.seed, first=first, deadline=deadline)
     return Search(

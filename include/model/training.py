@@ -19,11 +19,12 @@ import tensorflow as tf
 from include.data.dataset import read_manifest
 from include.data.split import calibrates
 from include.lake.base import ObjectStore
-from include.model import backbone, distribution, feeding, network, resuming
+from include.model import backbone, distribution, feeding, network, resuming, starting
 from include.model.checkpoints import Checkpoints, History
 from include.model.hyperparameters import Hyperparameters, chosen_for
 from include.model.pixels import Pixels, load_pixels
 from include.model.resuming import KeepEachEpoch, Tell, best_epoch, is_over
+from include.model.starting import RANDOM, Start, build, starting_point
 from include.model.tracking import attempt, finished_attempt, log_epoch, log_validation
 from include.settings import Settings
 
@@ -47,7 +48,8 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
     hyperparameters = chosen_for(store, run, settings)
     manifest = read_manifest(store, digest)
     pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
-    checkpoints = Checkpoints(state_folder(settings, digest, hyperparameters, epochs=epochs))
+    start = starting_point(store, settings)
+    checkpoints = Checkpoints(state_folder(settings, digest, hyperparameters, start, epochs=epochs))
     begun = checkpoints.latest()
     with attempt(run, digest, resume=begun is not None) as active:
         tell = partial(log_epoch, active.info.run_id)
@@ -64,6 +66,7 @@ def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
             settings=settings,
             hyperparameters=hyperparameters,
             checkpoints=checkpoints,
+            start=start,
             tell=tell,
         )
         checkpoints.confirm()
@@ -80,6 +83,7 @@ def fit(
     settings: Settings,
     hyperparameters: Hyperparameters,
     checkpoints: Checkpoints | None,
+    start: Start = RANDOM,
     tell: Tell | None = None,
 ) -> keras.Model | None:
     """Train on the train side, from the last checkpoint if there is one; returns the network of the best epoch.
@@ -95,11 +99,12 @@ def fit(
         settings=settings,
         hyperparameters=hyperparameters,
         checkpoints=checkpoints,
+        start=start,
         tell=tell,
     )
     if not checkpoints:
         return None
-    best = _build(settings, hyperparameters)
+    best = build(settings, hyperparameters)
     resuming.restore(best, checkpoints.read(best_epoch(history, epochs=epochs)))
     return best
 
@@ -113,6 +118,7 @@ def advance(
     settings: Settings,
     hyperparameters: Hyperparameters,
     checkpoints: Checkpoints | None,
+    start: Start = RANDOM,
     tell: Tell | None = None,
 ) -> History:
     """Train the first ``until`` of all ``epochs``, or what of them is left to do; returns the figures of each epoch."""
@@ -123,7 +129,7 @@ def advance(
     steps = -(-int(learn.sum()) // settings.batch_size)
     strategy = distribution.open_strategy()
     model = _compiled(strategy, settings, hyperparameters, steps=steps * epochs)
-    history = _begin(model, photos, settings, hyperparameters, checkpoints, epochs=epochs)
+    history = _begin(model, photos, start, settings, hyperparameters, checkpoints, epochs=epochs)
     watched = feeding.ordered_batches(*held_out)
     keeper = KeepEachEpoch(checkpoints, watched, epochs=epochs, history=history, tell=tell)
     if len(history) < until and not is_over(history, epochs=epochs):
@@ -143,6 +149,7 @@ def _shuffled(photos: Photos, settings: Settings, chosen: Hyperparameters, *, fi
 def _begin(
     model: keras.Model,
     photos: Photos,
+    start: Start,
     settings: Settings,
     chosen: Hyperparameters,
     checkpoints: Checkpoints | None,
@@ -153,9 +160,9 @@ def _begin(
     begun = checkpoints.latest() if checkpoints else None
     if begun:
         log.info("going on after epoch %d", len(begun.history))
-    elif settings.network == "mobilenet":
-        learned = _build(settings, chosen)
-        backbone.load_backbone(learned, settings.backbone_weights)
+    elif start.load:
+        learned = build(settings, chosen)
+        start.load(learned)
         backbone.fit_head(learned, feeding.ordered_batches(*photos).take(HEAD_BATCHES))
         model.set_weights(learned.get_weights())
     begun = distribution.share(model, begun or resuming.take(model, ()), epochs=epochs)
@@ -176,33 +183,25 @@ def cache_folder(settings: Settings) -> Path:
     return settings.pixel_cache
 
 
-def state_folder(settings: Settings, digest: str, hyperparameters: Hyperparameters, *, epochs: int) -> Path:
+def state_folder(
+    settings: Settings, digest: str, hyperparameters: Hyperparameters, start: Start, *, epochs: int
+) -> Path:
     """Where the checkpoints of one training lie: its name follows from all that its result depends on."""
-    return settings.home / "checkpoints" / fingerprint(settings, digest, epochs, asdict(hyperparameters))
+    return settings.home / "checkpoints" / fingerprint(settings, digest, start, epochs, asdict(hyperparameters))
 
 
-def fingerprint(settings: Settings, digest: str, epochs: int, *more: object) -> str:
+def fingerprint(settings: Settings, digest: str, start: Start, epochs: int, *more: object) -> str:
     """What a killed try left is of no use to other photos or other code; and what the code is, its own text tells."""
-    parts = [digest, settings.recipe, *more, epochs, version("keras"), version("tensorflow")]
-    code = [inspect.getsource(module) for module in (network, feeding, backbone, distribution, resuming)]
+    parts = [digest, settings.recipe, start.name, *more, epochs, version("keras"), version("tensorflow")]
+    code = [inspect.getsource(module) for module in (network, feeding, backbone, starting, distribution, resuming)]
     return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
-
-
-def _build(settings: Settings, chosen: Hyperparameters) -> keras.Model:
-    return network.build_network(
-        image_size=settings.image_size,
-        network=settings.network,
-        filters=chosen.filters,
-        blocks=chosen.blocks,
-        dropout=chosen.dropout,
-    )
 
 
 def _compiled(
     strategy: tf.distribute.Strategy, settings: Settings, chosen: Hyperparameters, *, steps: int
 ) -> keras.Model:
     with strategy.scope():
-        model = distribution.shared(_build(settings, chosen))
+        model = distribution.shared(build(settings, chosen))
         network.compile_network(
             model,
             learning_rate=chosen.learning_rate,

@@ -20,6 +20,7 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.model.hyperparameters import Hyperparameters, best_key, last_best
 from include.model.search import NOTHING_LEFT, declare, search_folder
+from include.model.starting import starting_point
 from include.model.training import state_folder
 from include.model.trials import log_trials
 from include.settings import ROOT, Settings
@@ -35,14 +36,15 @@ def tune(store: ObjectStore, run: str, digest: str, *, minutes: float, epochs: i
     settings = Settings()
     best = last_best(store, settings)
     if minutes:
-        best = _search(digest, minutes=minutes, epochs=epochs, settings=settings)
+        best = _search(store, digest, minutes=minutes, epochs=epochs, settings=settings)
         store.write(best_key(settings), best.to_json())
     store.write(layout.run_json(run, "hyperparameters"), best.to_json())
     return asdict(best)
 
 
-def _search(digest: str, *, minutes: float, epochs: int, settings: Settings) -> Hyperparameters:
-    folder = search_folder(settings, digest, epochs=epochs)
+def _search(store: ObjectStore, digest: str, *, minutes: float, epochs: int, settings: Settings) -> Hyperparameters:
+    start = starting_point(store, settings)
+    folder = search_folder(settings, digest, start, epochs=epochs)
     deadline = time.time() + 60 * minutes
     command = [sys.executable, "-m", "include.model.search", digest, f"--epochs={epochs}", f"--deadline={deadline}"]
     command.append(f"--parent={getpid()}")
@@ -54,9 +56,11 @@ def _search(digest: str, *, minutes: float, epochs: int, settings: Settings) -> 
     if not ended:
         raise TuningError(f"no trial ended within {minutes:g} minutes: raise tune_minutes, or set it to 0")
     log_trials(digest, folder.name, trials)
-    best = declare(ended[0].hyperparameters, settings.network)
+    best = declare(ended[0].hyperparameters)
     log.info("best of %d trials: %s", len(trials), best)
-    _forget(trials, best, digest, epochs=epochs, settings=settings)
+    losers = {declare(trial.hyperparameters) for trial in trials} - {best}
+    for one in losers:  # training goes on from the checkpoints of the best one
+        shutil.rmtree(state_folder(settings, digest, one, start, epochs=epochs), ignore_errors=True)
     return best
 
 
@@ -93,11 +97,3 @@ def _work(command: list[str]) -> int:
             raise TuningError(f"a trial's process ended with code {ended.returncode}: {last}; clear the task to go on")
         count += 1
         log.info("a trial has ended; %d by this worker", count)
-
-
-def _forget(trials: list[Trial], best: Hyperparameters, digest: str, *, epochs: int, settings: Settings) -> None:
-    """Remove the losers' checkpoints. Those of the best stay: training goes on from them."""
-    for trial in trials:
-        chosen = declare(trial.hyperparameters, settings.network)
-        if chosen != best:
-            shutil.rmtree(state_folder(settings, digest, chosen, epochs=epochs), ignore_errors=True)

@@ -14,6 +14,7 @@ from include.model.checkpoints import ENDED_AT, Checkpoints
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import Pixels
 from include.model.resuming import best_epoch, is_over
+from include.model.starting import RANDOM, Start
 from include.model.training import fit, state_folder
 from include.settings import ROOT, Settings
 
@@ -135,13 +136,16 @@ def test_it_stops_when_the_loss_has_not_fallen_for_a_third_of_the_epochs():
 
 def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_others():
     settings = settings_for_tests()
-    name = state_folder(settings, "d1", SMALL, epochs=3)
-    assert state_folder(settings_for_tests(), "d1", SMALL, epochs=3) == name
+    name = state_folder(settings, "d1", SMALL, RANDOM, epochs=3)
+    assert state_folder(settings_for_tests(), "d1", SMALL, RANDOM, epochs=3) == name
     others = [
-        state_folder(settings, "d2", SMALL, epochs=3),
-        state_folder(settings, "d1", SMALL, epochs=4),
-        state_folder(Settings(image_size=SIZE, batch_size=8, seed=4), "d1", SMALL, epochs=3),
-        state_folder(settings, "d1", Hyperparameters(learning_rate=0.02, filters=(4, 4), blocks=(1, 1)), epochs=3),
+        state_folder(settings, "d2", SMALL, RANDOM, epochs=3),
+        state_folder(settings, "d1", SMALL, RANDOM, epochs=4),
+        state_folder(Settings(image_size=SIZE, batch_size=8, seed=4), "d1", SMALL, RANDOM, epochs=3),
+        state_folder(settings, "d1", SMALL, Start("other weights", None), epochs=3),
+        state_folder(
+            settings, "d1", Hyperparameters(learning_rate=0.02, filters=(4, 4), blocks=(1, 1)), RANDOM, epochs=3
+        ),
     ]
     assert len({name, *others}) == 5
 

@@ -17,6 +17,7 @@ from include.model import search, tracking, tuning
 from include.model.checkpoints import Checkpoints
 from include.model.hyperparameters import Hyperparameters, chosen_for, last_best
 from include.model.search import NOTHING_LEFT, declare, search_folder, values_of
+from include.model.starting import RANDOM
 from include.model.training import state_folder
 from include.model.tuning import read_trials, tune
 from include.records import label_of
@@ -45,24 +46,22 @@ def place(mlflow_url, tmp_path, monkeypatch) -> LocalStore:
 
 
 def trials(epochs: int) -> list:
-    return read_trials(search_folder(Settings(), DIGEST, epochs=epochs))
+    return read_trials(search_folder(Settings(), DIGEST, RANDOM, epochs=epochs))
 
 
 def checkpoints_of(trial, epochs: int) -> list[int]:
     settings = Settings()
-    return Checkpoints(
-        state_folder(settings, DIGEST, declare(trial.hyperparameters, "scratch"), epochs=epochs)
-    ).epochs()
+    return Checkpoints(state_folder(settings, DIGEST, declare(trial.hyperparameters), RANDOM, epochs=epochs)).epochs()
 
 
 def test_values_and_hyperparameters_are_two_spellings_of_one_thing():
     import keras_tuner
 
     space = keras_tuner.HyperParameters()
-    chosen = Hyperparameters(learning_rate=0.001, filters=(24, 48, 96, 144), blocks=(2, 2, 2, 2), dropout=0.1)
-    declare(space, "scratch")
-    space.values = values_of(chosen, "scratch")
-    assert declare(space, "scratch") == chosen
+    chosen = Hyperparameters(learning_rate=0.001, dropout=0.1, warm_up=0.1)
+    declare(space)
+    space.values = values_of(chosen)
+    assert declare(space) == chosen
 
 
 @pytest.fixture
@@ -86,24 +85,26 @@ def test_a_search_leaves_its_best_values_and_is_not_made_twice(place, in_this_pr
     ended = trials(2)
     assert len(ended) == 2
     assert {trial.status for trial in ended} == {"COMPLETED"}
-    assert declare(ended[0].hyperparameters, "scratch") == Hyperparameters.of(Settings()), "known values come first"
+    assert declare(ended[0].hyperparameters) == Hyperparameters.of(Settings()), "known values come first"
 
     best = min(ended, key=lambda trial: trial.score)
     chosen = chosen_for(place, "r1", Settings())
-    assert chosen == declare(best.hyperparameters, "scratch") == last_best(place, Settings())
+    assert chosen == declare(best.hyperparameters) == last_best(place, Settings())
     assert checkpoints_of(best, 2), "training goes on from the best trial"
     (loser,) = [trial for trial in ended if trial is not best]
-    assert not state_folder(Settings(), DIGEST, declare(loser.hyperparameters, "scratch"), epochs=2).exists()
+    assert not state_folder(Settings(), DIGEST, declare(loser.hyperparameters), RANDOM, epochs=2).exists()
 
     client = tracking.connect()
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
-    name = search_folder(Settings(), DIGEST, epochs=2).name
+    name = search_folder(Settings(), DIGEST, RANDOM, epochs=2).name
     runs = client.search_runs([experiment], f"tags.search = '{name}'")
     assert sorted(run.data.tags.get("trial", "") for run in runs) == ["", "0000", "0001"]
     (parent,) = [run for run in runs if "trial" not in run.data.tags]
     assert [file.path for file in client.list_artifacts(parent.info.run_id, "tuning")] == ["tuning/trials.png"]
 
-    times = {path: path.stat().st_mtime_ns for path in search_folder(Settings(), DIGEST, epochs=2).glob("trial_*/*")}
+    times = {
+        path: path.stat().st_mtime_ns for path in search_folder(Settings(), DIGEST, RANDOM, epochs=2).glob("trial_*/*")
+    }
     tune(place, "r2", DIGEST, minutes=10, epochs=2)
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert chosen_for(place, "r2", Settings()) == chosen
@@ -135,7 +136,7 @@ def test_a_killed_search_repeats_no_finished_trial(place):
         task.kill()
     before = {trial.trial_id: trial.status for trial in trials(4)}
     assert before == {"0000": "COMPLETED", "0001": "RUNNING"}
-    first = search_folder(Settings(), DIGEST, epochs=4) / "trial_0000" / "trial.json"
+    first = search_folder(Settings(), DIGEST, RANDOM, epochs=4) / "trial_0000" / "trial.json"
     ended = first.stat().st_mtime_ns
     tune(place, "r1", DIGEST, minutes=10, epochs=4)
     assert first.stat().st_mtime_ns == ended
@@ -157,5 +158,5 @@ def test_two_workers_share_one_search(place, monkeypatch):
     assert len(counted) == 2
     assert sum(counted) == len(trials(4))
     assert all(counted), "both of them ran trials"
-    states = json.loads((search_folder(Settings(), DIGEST, epochs=4) / "oracle.json").read_text())
+    states = json.loads((search_folder(Settings(), DIGEST, RANDOM, epochs=4) / "oracle.json").read_text())
     assert len(states["end_order"]) == len(trials(4))
