@@ -37,6 +37,7 @@ ALLOWED = {
     *(("keras.regularizers", name) for name in ("L1", "L1L2", "L2")),
     *(("keras", name) for name in ("DTypePolicy", "Functional", "Model", "Sequential")),
     ("keras.src.models.functional", "Functional"),
+    ("keras.src.ops.numpy", "Flip"),
     ("None", "__keras_tensor__"),
 }
 

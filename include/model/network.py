@@ -64,6 +64,13 @@ def mobilenet(pixels: Any) -> keras.Model:
     return keras.applications.MobileNet(input_tensor=pixels, alpha=ALPHA, include_top=False, weights=None)
 
 
+def look_twice(network: keras.Model) -> keras.Model:
+    """The same network, whose logits are the mean of those of a photo and of its mirror image: a cat stays a cat."""
+    photo = keras.Input(network.input_shape[1:], dtype="uint8", name="photo")
+    both = layers.Average()([network(photo), network(ops.flip(photo, axis=2))])
+    return keras.Model(photo, both, name="both_ways")
+
+
 def compile_network(
     network: keras.Model, *, learning_rate: float, steps: int, weight_decay: float = 0.02, warm_up: float = 0.08
 ) -> None:

@@ -86,7 +86,8 @@ def fit(
     start: Start = RANDOM,
     tell: Tell | None = None,
 ) -> keras.Model | None:
-    """Train on the train side, from the last checkpoint if there is one; returns the network of the best epoch.
+    """Train on the train side, from the last checkpoint if there is one; returns the best epoch's network, which looks
+    twice.
 
     The tuning half of val says which epoch is best, and when to stop. Same arguments, same weights, however often the
     training was killed. Of several workers the first one has ``checkpoints``; the others have none and return none.
@@ -106,7 +107,7 @@ def fit(
         return None
     best = build(settings, hyperparameters)
     resuming.restore(best, checkpoints.read(best_epoch(history, epochs=epochs)))
-    return best
+    return network.look_twice(best)
 
 
 def advance(

@@ -8,6 +8,7 @@ from include.model.network import (
     compile_network,
     kind_loss,
     load_network,
+    look_twice,
 )
 from include.records import CAT, KINDS, SOURCES
 
@@ -123,3 +124,13 @@ def test_average_precision_looks_at_the_cats_alone():
     metric.reset_state()
     metric.update_state(kinds, -logits)  # the only cat comes last of four
     assert float(metric.result()) < 0.3
+
+
+def test_a_photo_and_its_mirror_image_get_one_answer():
+    network = build_network(image_size=32)
+    twice = look_twice(network)
+    photos = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    mirrored = photos[:, :, ::-1]
+    expected = (np.asarray(network(photos)) + np.asarray(network(mirrored))) / 2
+    np.testing.assert_allclose(np.asarray(twice(photos)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(twice(mirrored)), expected, rtol=1e-5, atol=1e-6)

@@ -147,7 +147,7 @@ def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_other
             settings, "d1", Hyperparameters(learning_rate=0.02, filters=(4, 4), blocks=(1, 1)), RANDOM, epochs=3
         ),
     ]
-    assert len({name, *others}) == 5
+    assert len({name, *others}) == 6
 
 
 def test_hyperparameters_travel_as_json():
