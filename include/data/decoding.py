@@ -56,6 +56,8 @@ def _open(body: bytes) -> Image.Image:
         return Image.open(io.BytesIO(body), formats=FORMATS)
     except UnidentifiedImageError:
         raise NotAPhoto("not_an_image", f"this is not a picture in {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError as error:  # before we see its size
+        raise NotAPhoto("too_many_pixels", f"the picture is too large: {error}") from error
     except Exception as error:  # Pillow's parsers raise many kinds on hostile headers
         raise NotAPhoto("damaged", f"the picture's header is damaged: {error}") from error
 
