@@ -13,15 +13,12 @@ from include.errors import BadSetting
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json
-from include.model.slices import LOOKS
 from include.model.tracking import connect
-from include.release.exhibit import FOLDER
+from include.records import LOOKS
 from include.release.weaknesses_page import draw_weaknesses, warnings_of
 from include.settings import Settings, Validation
 
 log = logging.getLogger(__name__)
-
-STEP = "weaknesses"
 
 
 def check_model(store: ObjectStore, run: str) -> dict[str, Any]:
@@ -33,10 +30,10 @@ def check_model(store: ObjectStore, run: str) -> dict[str, Any]:
     scores = read_table(store, layout.run_table(run, "scores"))
     named = {name: evaluation[name] for name in ("version", "dataset", "mlflow_run")}
     found = named | look(scores, threshold=evaluation["figures"]["threshold"], settings=Settings().validation)
-    write_json(store, layout.run_json(run, STEP), found)
+    write_json(store, layout.run_json(run, "weaknesses"), found)
     client = connect()
-    client.log_dict(found["mlflow_run"], found, f"{FOLDER}/{STEP}.json")
-    client.log_text(found["mlflow_run"], draw_weaknesses(found), f"{FOLDER}/{STEP}.html")
+    client.log_dict(found["mlflow_run"], found, "evaluation/weaknesses.json")
+    client.log_text(found["mlflow_run"], draw_weaknesses(found), "evaluation/weaknesses.html")
     told = warnings_of(found)
     for sentence in told:
         log.warning("%s", sentence)

@@ -6,7 +6,7 @@ import pytest
 
 from include.data.validation import chance
 from include.data.validation.running import MODEL, run_suite
-from include.model.slices import LOOKS
+from include.records import LOOKS
 from include.release.weaknesses import write_predictions
 from include.settings import Settings
 
