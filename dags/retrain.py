@@ -5,22 +5,23 @@
 locally). Run `ingest_base_datasets` once before. One run at a time.
 
 **Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, a report with the fate of every upload, and
-what Deepchecks found, as `validation.html`), an MLflow run with curves, pictures and figures, a registered version of
-`are-you-a-cat`, the gate's `decision.json` and `report.json` under `runs/<run>/`; and, when the gate passed, the alias
-`champion` on the new version, live.
+what Deepchecks found, as `validation.html`), an MLflow run with curves, pictures, figures and where the model is weak,
+a registered version of `are-you-a-cat`, the gate's `decision.json` and `report.json` under `runs/<run>/`; and, when the
+gate passed, the alias `champion` on the new version, live.
 When nothing is new since the last finished run, all after `anything_new` is skipped; the param `force` trains anyway.
 
 **If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. If it is `validate`,
 the photos changed too much: look at `runs/<run>/validation.html`. A broken photo never fails a run; it goes to
-`quarantine/` with a reason. A failed `redeploy` has put the alias back; its inputs are decided and no longer new, so
-clear it, or trigger with `force`. Every task can be cleared and run again: no photo is decoded twice, no run registers
-two models, and the gate decides once.
+`quarantine/` with a reason. `check_model` warns in its log and in MLflow (`evaluation/weaknesses.html`); it fails no
+run, and is skipped where it cannot look. A failed `redeploy` has put the alias back; its inputs are decided and no
+longer new, so clear it, or trigger with `force`. Every task can be cleared and run again: no photo is decoded twice, no
+run registers two models, and the gate decides once.
 """
 
 from airflow.sdk import Label, dag, task, task_group
 
 from cat_plugin.defaults import CHAMPION, DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_ARGS
-from cat_plugin.failing import fails_for_good
+from cat_plugin.failing import fails_for_good, fails_no_run
 from include.lake.opening import open_lake
 from include.settings import CHAMPION_POOL
 
@@ -143,6 +144,13 @@ def retrain():
 
         return evaluate(open_lake(), run_id, dataset, mlflow_run)
 
+    @task
+    @fails_no_run  # beside the way to the gate: it warns, and a run ends as if it were not there
+    def check_model(*, run_id: str) -> dict:
+        from include.release.weaknesses import check_model
+
+        return check_model(open_lake(), run_id)
+
     @task.branch
     @fails_for_good
     def gate(*, run_id: str, params: dict) -> str:
@@ -189,7 +197,9 @@ def retrain():
     def learn(dataset):
         trained = train(dataset)
         tune(dataset) >> trained
-        return evaluate(dataset, trained)
+        evaluation = evaluate(dataset, trained)
+        evaluation >> check_model()
+        return evaluation
 
     @task_group
     def release(evaluation):

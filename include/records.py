@@ -24,6 +24,11 @@ UPLOADS = "uploads"  # the source of photos that users gave
 UNKNOWN_KIND = "unknown"  # a user says cat or not; what else it shows nobody said
 SIDES: tuple[str, ...] = get_args(Side)
 LABELS: tuple[str, ...] = get_args(Label)
+LOOKS = {  # what a photo is sorted by, and the names of its thirds
+    "brightness": ("dark", "middling", "bright"),
+    "size": ("small", "medium", "large"),
+    "sharpness": ("soft", "ordinary", "sharp"),
+}
 SCHEMA_VERSION = 1
 
 

@@ -70,7 +70,7 @@ class Labels(BaseModel):
 
 
 class Validation(BaseModel):
-    """When photos differ too much to train on them. Sources: .env.example."""
+    """When photos differ too much to train on them, and when a model is told to be weak. Sources: .env.example."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,6 +83,9 @@ class Validation(BaseModel):
     max_correlation_change: float = Field(default=0.2, ge=0, le=1)
     max_heatmap_difference: float = Field(default=12, ge=0, le=255)
     max_outliers: float = Field(default=0.05, ge=0, le=1)
+    max_weakness: float = Field(default=0.2, ge=0, le=1)
+    max_error_ratio: float = Field(default=0.9, ge=0)
+    max_prediction_drift: float = Field(default=0.15, ge=0, le=1)
     python: Path = ROOT / ".venv-validation" / "bin" / "python"
     seconds: float = Field(default=1200, gt=0)
 

@@ -9,15 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from include.model.evaluation import Bools, Floats, measure
-from include.records import UPLOADS, Interval
+from include.records import LOOKS, UPLOADS, Interval
 
 FEW = 10  # cats or others: with fewer, an interval would only look like knowledge
 BASE = "base"
-LOOKS = {  # what a photo is sorted by, and the names of its thirds
-    "brightness": ("dark", "middling", "bright"),
-    "size": ("small", "medium", "large"),
-    "sharpness": ("soft", "ordinary", "sharp"),
-}
 
 
 @dataclass(frozen=True)

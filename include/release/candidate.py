@@ -22,10 +22,10 @@ from include.model.network import load_network
 from include.model.packaging import is_unsure
 from include.model.pixels import load_pixels
 from include.model.scoring import score
-from include.model.slices import LOOKS, Slice, called_cat, measure_slices
+from include.model.slices import Slice, called_cat, measure_slices
 from include.model.tracking import connect
 from include.model.training import NETWORK_FILE, cache_folder
-from include.records import UPLOADS, Figures
+from include.records import LOOKS, UPLOADS, Figures
 from include.release.exhibit import exhibit
 from include.release.registry import register
 from include.settings import Settings

@@ -1,8 +1,11 @@
 """House rules over every DAG, and what parsing one may cost."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+
+from include.errors import DatasetError
 
 DESCRIBE = """
 import json
@@ -101,6 +104,7 @@ def test_retrain_is_the_picture_of_the_architecture(bag):
         "train.tune": ["check.publish_dataset"],
         "train.train": ["check.publish_dataset", "train.tune"],
         "train.evaluate": ["check.publish_dataset", "train.train"],
+        "train.check_model": ["train.evaluate"],
         "release.gate": ["train.evaluate"],
         "release.redeploy": ["release.gate"],
         "release.keep_champion": ["release.gate"],
@@ -132,7 +136,6 @@ def test_our_errors_end_a_task_at_once():
     from airflow.sdk.exceptions import AirflowFailException
 
     from cat_plugin.failing import fails_for_good
-    from include.errors import DatasetError
 
     @fails_for_good
     def fails():
@@ -146,6 +149,28 @@ def test_our_errors_end_a_task_at_once():
         fails()
     with pytest.raises(ConnectionError):
         breaks()
+
+
+@pytest.mark.parametrize(
+    ("error", "try_number", "raised"),
+    [
+        (ConnectionError("the network"), 2, "ConnectionError"),
+        (ConnectionError("the network"), 3, "AirflowSkipException"),
+        (DatasetError("the cure"), 1, "AirflowSkipException"),
+    ],
+)
+def test_what_only_informs_is_retried_and_then_skipped(monkeypatch, error, try_number, raised):
+    from cat_plugin import failing
+
+    @failing.fails_no_run
+    def breaks():
+        raise error
+
+    this = SimpleNamespace(try_number=try_number, max_tries=2)
+    monkeypatch.setattr(failing, "get_current_context", lambda: {"ti": this})
+    with pytest.raises(Exception, match=str(error)) as met:
+        breaks()
+    assert met.type.__name__ == raised
 
 
 def test_what_moves_the_alias_shares_one_slot(bag):

@@ -44,6 +44,7 @@ def walk(shards, end):
     answer("include.release.registry.champion_dataset", None)
     answer("include.model.training.train", "mlflow run")
     answer("include.release.candidate.evaluate", {"version": "2"})
+    answer("include.release.weaknesses.check_model", {"warnings": ["weak"]})
     answer("include.release.contest.hold_contest", Decision(end != "not better", "2", "1", ()))
     answer("include.release.contest.refusals", ["too bad"])
     failure = ModelError("the server does not follow")
@@ -83,7 +84,7 @@ def states(tasks: list) -> dict[str, str]:
 def test_the_run_ends_as_its_decision_says(walked, shards, end):
     state, tasks = walked[shards, end]
     found = states(tasks)
-    assert found["train.evaluate"] == found["release.gate"] == "success"
+    assert found["train.evaluate"] == found["train.check_model"] == found["release.gate"] == "success"
     ends = {name.removeprefix("release."): found[name] for name in found if name.startswith("release.")}
     del ends["gate"]
     assert (state, ends) == {

@@ -5,6 +5,7 @@ times. Plain formulas, so that they can be looked up.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,16 @@ def predictive_power(first: int, second: int) -> float:
 def share(expected: float, count: int) -> float:
     """Share of ``count`` photos with a trait that a share ``expected`` of all photos has (binomial)."""
     return float(stats.binom.isf(ALPHA, count, expected)) / count
+
+
+def of_shuffles(scores: Sequence[float]) -> float:
+    """What a search finds where nothing is: ``scores`` are of shuffled photos, 0 where it found nothing.
+
+    Only the shuffles in which something was found count: a search that mostly finds nothing still errs by as much when
+    it errs.
+    """
+    found = [score for score in scores if score > 0]
+    return float(np.mean(found) + Z * np.std(found)) if found else 0.0
 
 
 def mean_pictures(first: NDArray[np.float32], second: NDArray[np.float32], *, rounds: int = 100) -> float:

@@ -1,16 +1,16 @@
 """Our own suite: which checks of Deepchecks are made, and the explicit condition that each of them must meet."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import joblib
 import numpy as np
-from deepchecks.core import BaseCheck, CheckFailure, CheckResult, ConditionCategory, ConditionResult, SuiteResult
+from deepchecks.core import CheckResult, SuiteResult
 from deepchecks.vision import Suite, VisionData, checks
 from numpy.typing import NDArray
 
 from include.data.validation import chance
+from include.data.validation.judging import Judge
 from include.data.validation.properties import PROPERTIES, grey
 
 FAR_OUT = 3.0  # times the interquartile range beyond the quartiles: "far out" by Tukey, Exploratory Data Analysis, 1977
@@ -36,34 +36,6 @@ class Part:
             "image_identifiers": [str(row) for row in self.rows],
         }
         return VisionData([batch], "classification", label_map=dict(enumerate(names)), reshuffle_data=False)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A check, how to read its scores (by subject), and the score that each may reach."""
-
-    name: str
-    check: BaseCheck
-    scores: Callable[[Any], dict[str, float]]
-    limit: float
-
-    def with_condition(self) -> BaseCheck:
-        return self.check.add_condition(f"at most {self.limit:.3g}", self._condition)
-
-    def _condition(self, value: Any) -> ConditionResult:
-        good = all(score <= self.limit for score in self.scores(value).values())  # not a number is not good
-        return ConditionResult(ConditionCategory.PASS if good else ConditionCategory.FAIL)
-
-    def figures(self, result: CheckResult | CheckFailure, group: str) -> Iterator[dict[str, Any]]:
-        about = {"check": self.name, "group": group, "limit": self.limit}
-        if isinstance(result, CheckFailure):
-            crash = f"{type(result.exception).__name__}: {result.exception}"
-            yield about | {"subject": "", "score": None, "passed": False, "crash": crash[:300]}
-            return
-        for subject, score in self.scores(result.value).items():
-            known = score if score is not None and np.isfinite(score) else None
-            passed = known is not None and bool(known <= self.limit)
-            yield about | {"subject": subject, "score": known and float(known), "passed": passed, "crash": None}
 
 
 def judge_parts(first: Part, second: Part, limits: dict[str, float]) -> list[Judge]:
@@ -113,10 +85,6 @@ def run_judges(judges: list[Judge], first: Part, second: Part, names: list[str])
     data = [part.as_vision_data(names) for part in (first, second)]
     with joblib.parallel_config(backend="sequential"):  # else it starts workers that import everything once more
         return suite.run(*data, with_display=False, run_single_dataset="Test")
-
-
-def result_of(judge: Judge, found: SuiteResult) -> CheckResult | CheckFailure:
-    return next(result for result in found.results if type(result.check) is type(judge.check))
 
 
 def outlying(found: SuiteResult) -> dict[str, list[int]]:

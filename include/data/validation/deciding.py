@@ -13,7 +13,7 @@ from include.data.validation import exporting, findings
 from include.data.validation.findings import CHAMPION, LABELS, TEST, UPLOADS, Finding
 from include.data.validation.page import draw_page
 from include.data.validation.raw_labels import unknown_labels
-from include.data.validation.running import SuiteCrashed, run_suite
+from include.data.validation.running import PHOTOS, SuiteCrashed, run_suite
 from include.errors import DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
@@ -95,7 +95,7 @@ def _too_few(sides: exporting.Sides, missing: dict[str, str], least: int) -> dic
 
 def _run(folder: Path, settings: Validation) -> dict[str, Any]:
     try:
-        return run_suite(folder, python=settings.python, seconds=settings.seconds)
+        return run_suite(PHOTOS, folder, python=settings.python, seconds=settings.seconds)
     except SuiteCrashed as error:
         return {"crash": str(error)}
 

@@ -8,6 +8,8 @@ import sys
 import types
 import warnings
 
+import numpy as np
+
 FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
 
 
@@ -28,6 +30,12 @@ def stand_in_for_torchvision() -> None:
     sys.modules.setdefault("torchvision.datasets", datasets)
 
 
+def stand_in_for_old_names() -> None:
+    """deepchecks.tabular calls infinity and "not a number" by names that NumPy 2 took away."""
+    for old, value in {"Inf": np.inf, "NINF": -np.inf, "NaN": np.nan}.items():
+        setattr(np, old, value)
+
+
 def _refuse(event: str, arguments: tuple) -> None:
     if event in FORBIDDEN:
         raise PermissionError(f"the validation process opens no connection: {event}")
@@ -35,4 +43,5 @@ def _refuse(event: str, arguments: tuple) -> None:
 
 shut_the_network()
 stand_in_for_torchvision()
+stand_in_for_old_names()
 warnings.simplefilter("ignore")  # of a library that nobody mends any more; our own tests judge what it says

@@ -1,4 +1,4 @@
-"""Starts the process in the environment of Deepchecks, and brings back what it found."""
+"""Starts a process in the environment of Deepchecks, and brings back what it found."""
 
 import json
 import logging
@@ -16,17 +16,21 @@ log = logging.getLogger(__name__)
 # No telemetry. One thread each: more of them only wait for each other while a machine is busy.
 VARIABLES = ("DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY=True", "OMP_NUM_THREADS=1", "MPLBACKEND=Agg")
 RESULT = "result.json"
+PHOTOS, MODEL = "suite", "model_suite"  # the modules that can be started
 
 
 class SuiteCrashed(Exception):
     """The process ended without a result; the message says how."""
 
 
-def run_suite(folder: Path, *, python: Path, seconds: float) -> dict[str, Any]:
-    """Run the suite over a folder; its log lines become ours. Raises SuiteCrashed, and BadSetting without a python."""
+def run_suite(suite: str, folder: Path, *, python: Path, seconds: float) -> dict[str, Any]:
+    """Run a suite over a folder; its log lines become ours. Raises SuiteCrashed, and BadSetting without a python.
+
+    ``suite`` is PHOTOS or MODEL; the module says what the folder must hold, and what the answer does.
+    """
     if not python.exists():
         raise BadSetting(f"there is no {python}: run `make setup`, or set CAT_VALIDATION__PYTHON")
-    command = ["env", *VARIABLES, str(python), "-m", "include.data.validation.suite", str(folder)]
+    command = ["env", *VARIABLES, str(python), "-m", f"include.data.validation.{suite}", str(folder)]
     with tempfile.TemporaryFile("w+") as complaints:
         code = _follow(command, complaints, seconds)
         complaints.seek(0)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from include.data.validation import checks
 from include.data.validation.checks import Part
+from include.data.validation.judging import result_of
 from include.data.validation.properties import PROPERTIES, grey, histogram, measure
 
 log = logging.getLogger("suite")
@@ -50,7 +51,7 @@ def compare(first: Part, second: Part, names: list[str], limits: dict[str, float
     judges = checks.judge_parts(first, second, limits)
     found = checks.run_judges(judges, first, second, names)
     passed = [found.passed(fail_if_check_not_run=True)]
-    figures = [figure for judge in judges for figure in judge.figures(checks.result_of(judge, found), "all")]
+    figures = [figure for judge in judges for figure in judge.figures(result_of(judge, found), "all")]
     for number, name in enumerate(names):
         within = first.only(number), second.only(number)
         if min(len(part.rows) for part in within) < MIN_GROUP:
@@ -58,7 +59,7 @@ def compare(first: Part, second: Part, names: list[str], limits: dict[str, float
         judge = checks.judge_properties(*within, limits)
         of_label = checks.run_judges([judge], *within, names)
         passed.append(of_label.passed(fail_if_check_not_run=True))
-        figures += judge.figures(checks.result_of(judge, of_label), name)
+        figures += judge.figures(result_of(judge, of_label), name)
     return {
         "passed": all(passed) and all(figure["passed"] for figure in figures),
         "figures": figures,

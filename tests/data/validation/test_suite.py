@@ -10,7 +10,7 @@ from include.data.decoding import decode_pixels
 from include.data.drawn import draw_sample
 from include.data.validation import exporting
 from include.data.validation.exporting import SIZE
-from include.data.validation.running import VARIABLES, SuiteCrashed, run_suite
+from include.data.validation.running import PHOTOS, VARIABLES, SuiteCrashed, run_suite
 from include.errors import BadSetting
 from include.records import SOURCES, label_of
 from include.settings import ROOT, Settings
@@ -73,7 +73,7 @@ def compared(tmp_path_factory) -> dict:
     np.save(folder / "pixels.npy", pixels)
     asked = [{"name": name, "reference": first, "new": second} for name, (first, second) in COMPARISONS.items()]
     exporting.write_request(folder, sides, asked, settings.limits)
-    return run_suite(folder, python=settings.python, seconds=600)["comparisons"]
+    return run_suite(PHOTOS, folder, python=settings.python, seconds=600)["comparisons"]
 
 
 def failed(comparison: dict) -> set[str]:
@@ -158,14 +158,14 @@ def script(tmp_path, text: str):
 @pytest.mark.parametrize(("text", "told"), [("echo torn >&2; exit 3", "code 3.*torn"), ("exit 0", "code 0")])
 def test_a_process_without_a_result_has_crashed(tmp_path, text, told):
     with pytest.raises(SuiteCrashed, match=told):
-        run_suite(tmp_path, python=script(tmp_path, text), seconds=60)
+        run_suite(PHOTOS, tmp_path, python=script(tmp_path, text), seconds=60)
 
 
 def test_a_process_that_takes_too_long_is_killed(tmp_path):
     with pytest.raises(SuiteCrashed, match="code -9"):
-        run_suite(tmp_path, python=script(tmp_path, "exec sleep 300"), seconds=0.5)
+        run_suite(PHOTOS, tmp_path, python=script(tmp_path, "exec sleep 300"), seconds=0.5)
 
 
 def test_a_missing_environment_names_the_cure(tmp_path):
     with pytest.raises(BadSetting, match="make setup"):
-        run_suite(tmp_path, python=tmp_path / "nowhere", seconds=60)
+        run_suite(PHOTOS, tmp_path, python=tmp_path / "nowhere", seconds=60)

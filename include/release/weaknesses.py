@@ -1,0 +1,64 @@
+"""Where the model is weak: Deepchecks looks at the predictions that `evaluate` stored."""
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from include.data.validation.running import MODEL, SuiteCrashed, run_suite
+from include.errors import BadSetting
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import read_json, read_table, write_json
+from include.model.tracking import connect
+from include.records import LOOKS
+from include.release.weaknesses_page import draw_weaknesses, warnings_of
+from include.settings import Settings, Validation
+
+log = logging.getLogger(__name__)
+
+
+def check_model(store: ObjectStore, run: str) -> dict[str, Any]:
+    """Task: weak segments, a simple model, drift between val and test. It warns and stops nothing. Safe to repeat.
+
+    Leaves `weaknesses.json` under the run, and the same with a page in MLflow. Returns the warnings.
+    """
+    evaluation = read_json(store, layout.run_json(run, "evaluation"))
+    scores = read_table(store, layout.run_table(run, "scores"))
+    named = {name: evaluation[name] for name in ("version", "dataset", "mlflow_run")}
+    found = named | look(scores, threshold=evaluation["figures"]["threshold"], settings=Settings().validation)
+    write_json(store, layout.run_json(run, "weaknesses"), found)
+    client = connect()
+    client.log_dict(found["mlflow_run"], found, "evaluation/weaknesses.json")
+    client.log_text(found["mlflow_run"], draw_weaknesses(found), "evaluation/weaknesses.html")
+    told = warnings_of(found)
+    for sentence in told:
+        log.warning("%s", sentence)
+    return {"version": found["version"], "warnings": told}
+
+
+def look(scores: pd.DataFrame, *, threshold: float, settings: Validation) -> dict[str, Any]:
+    """What the process found, or how it crashed: a crash is a failed check.
+
+    ``scores`` has a row for each photo of val and test: side, label, probability (P(cat)), and the columns of LOOKS.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        write_predictions(Path(scratch), scores, threshold=threshold, limits=settings.limits)
+        try:
+            found = run_suite(MODEL, Path(scratch), python=settings.python, seconds=settings.seconds)
+        except (SuiteCrashed, BadSetting) as error:
+            return {"passed": False, "crash": str(error), "figures": [], "segments": []}
+    return {"crash": None, **found}
+
+
+def write_predictions(folder: Path, scores: pd.DataFrame, *, threshold: float, limits: dict[str, float]) -> None:
+    """Fill the folder that the process reads. No key or name of a photo is in it."""
+    table = scores[["side", "probability", *LOOKS]].assign(
+        is_cat=(scores["label"] == "cat").astype(int),
+        says_cat=(scores["probability"] >= threshold).astype(int),
+    )
+    table.to_csv(folder / "predictions.csv", index=False)
+    (folder / "request.json").write_text(json.dumps({"looks": list(LOOKS), "limits": limits}))
