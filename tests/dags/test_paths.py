@@ -42,6 +42,7 @@ def walk(shards, end):
         answer(f"include.data.dataset.{name}", "key")
     answer("include.data.validation.deciding.validate", {"test": "passed"})
     answer("include.release.registry.champion_dataset", None)
+    answer("include.model.tuning.tune", {"learning_rate": 0.001})
     answer("include.model.training.train", "mlflow run")
     answer("include.release.candidate.evaluate", {"version": "2"})
     answer("include.release.weaknesses.check_model", {"warnings": ["weak"]})
