@@ -11,7 +11,7 @@ UPLOAD_SEED ?= 1
 STACK := $(BIN)/python -m stack.demo $(CHOICE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-slow check fix requirements screenshots clean
+.PHONY: help setup demo up test test-slow check bench fix requirements screenshots clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -53,6 +53,9 @@ test-slow: .venv/ready .venv-validation/ready  ## what takes longer: kills, inte
 
 check: .venv/ready  ## ruff (lint and format), mypy, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include && $(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchmarks.md [BASE_DATA=FOLDER]
+	@$(BIN)/python -m bench.training $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
 
 fix: .venv/ready  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

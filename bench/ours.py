@@ -1,0 +1,82 @@
+"""Our recipe, by the product's own code. `python -m bench.ours JOB`, by bench.training.
+
+It leaves a package of the model, as the registry keeps it, in the job's scratch folder.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from bench.judging import judge
+from bench.measuring import Curve, Job, peak_bytes, tell
+from include.data.split import calibrates
+from include.lake.local import LocalStore
+from include.model.calibration import choose_figures
+from include.model.checkpoints import Checkpoints
+from include.model.evaluation import cat_probability, score
+from include.model.hyperparameters import Hyperparameters
+from include.model.packaging import save_package
+from include.model.pixels import Pixels, load_pixels
+from include.model.training import fit
+from include.records import Figures
+from include.settings import Settings
+
+
+def main() -> None:
+    job = Job.mine()
+    photos = pd.read_parquet(job.manifest)
+    loaded, pixels = load(job, photos)
+    curve = Curve(job)
+    network = fit(pixels, photos, epochs=job.epochs, **how(job, curve))
+    assert network is not None  # whoever has checkpoints gets one
+    measured = {"load_seconds": loaded, "trained_on": int((photos["side"] == "train").sum()), "epochs": curve.epochs}
+    figures, found = evaluate(network, pixels, photos, Settings(network=job.network))
+    tell(measured | found | {"peak_bytes": peak_bytes(), "package": str(package(network, figures, Path(job.scratch)))})
+
+
+def load(job: Job, photos: pd.DataFrame) -> tuple[float, Pixels]:
+    """Decode all photos into a fresh cache; the seconds that it took, and the photos."""
+    began = time.perf_counter()
+    size = Settings(network=job.network).image_size
+    pixels = load_pixels(LocalStore(Path(job.photos)), photos, folder=Path(job.scratch) / "pixels", size=size)
+    return time.perf_counter() - began, pixels
+
+
+def how(job: Job, curve: Curve) -> dict[str, Any]:
+    """How the task `train` trains, where nothing was tuned; the curve is told of each epoch."""
+    settings = Settings(network=job.network)
+    return {
+        "settings": settings,
+        "hyperparameters": Hyperparameters.of(settings),
+        "checkpoints": Checkpoints(Path(job.scratch) / "checkpoints"),
+        "tell": lambda _, figures: curve.add(figures["val_average_precision"]),
+    }
+
+
+def evaluate(
+    network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
+) -> tuple[Figures, dict[str, Any]]:
+    """As the task `evaluate` does it: the verdict's figures from the calibration half of val, then the test side."""
+    held_out = (photos["side"] != "train").to_numpy(bool)
+    table = photos[held_out].reset_index(drop=True)
+    logits = score(network, pixels.subset(held_out), table)
+    half = ((table["side"] == "val") & table["sha256"].map(calibrates)).to_numpy(bool)
+    test = (table["side"] == "test").to_numpy(bool)
+    choose = partial(choose_figures, precision_floor=settings.precision_floor, coverage=settings.coverage)
+    figures = choose((table["label"] == "cat").to_numpy(bool)[half], logits[half], rule=settings.threshold_rule)
+    probability: np.ndarray = cat_probability(logits[test], temperature=figures.temperature)
+    return figures, judge(table[test], probability, threshold=figures.threshold)
+
+
+def package(network: keras.Model, figures: Figures, folder: Path) -> Path:
+    network.save(folder / "network.keras")
+    return save_package(folder, folder / "network.keras", figures)
+
+
+if __name__ == "__main__":
+    main()
