@@ -18,10 +18,13 @@ from include.data.split import calibrates
 from include.lake.local import LocalStore
 from include.model.calibration import choose_figures
 from include.model.checkpoints import Checkpoints
-from include.model.evaluation import cat_probability, score
+from include.model.evaluation import cat_probability
+from include.model.extractor import SIZE, fit_extractor
 from include.model.hyperparameters import Hyperparameters
 from include.model.packaging import save_package
 from include.model.pixels import Pixels, load_pixels
+from include.model.scoring import score
+from include.model.starting import Start, begin_with, starting_point
 from include.model.training import fit
 from include.records import Figures
 from include.settings import Settings
@@ -32,7 +35,7 @@ def main() -> None:
     photos = pd.read_parquet(job.manifest)
     loaded, pixels = load(job, photos)
     curve = Curve(job)
-    network = fit(pixels, photos, epochs=job.epochs, **how(job, curve))
+    network = fit(pixels, photos, epochs=job.epochs, start=start(job, photos), **how(job, curve))
     assert network is not None  # whoever has checkpoints gets one
     measured = {"load_seconds": loaded, "trained_on": int((photos["side"] == "train").sum()), "epochs": curve.epochs}
     figures, found = evaluate(network, pixels, photos, Settings(network=job.network))
@@ -45,6 +48,16 @@ def load(job: Job, photos: pd.DataFrame) -> tuple[float, Pixels]:
     size = Settings(network=job.network).image_size
     pixels = load_pixels(LocalStore(Path(job.photos)), photos, folder=Path(job.scratch) / "pixels", size=size)
     return time.perf_counter() - began, pixels
+
+
+def start(job: Job, photos: pd.DataFrame) -> Start:
+    """What the first run on a lake begins with: an extractor that it trains itself, which counts as training."""
+    settings, lake = Settings(network=job.network), LocalStore(Path(job.photos))
+    if settings.network == "mobilenet":
+        return starting_point(lake, settings)
+    train = photos[photos["side"] == "train"]
+    pixels = load_pixels(lake, train, folder=Path(job.scratch) / "pixels", size=SIZE)
+    return begin_with(fit_extractor(pixels, train, seed=settings.seed), name="bench")
 
 
 def how(job: Job, curve: Curve) -> dict[str, Any]:

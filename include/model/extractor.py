@@ -55,18 +55,23 @@ def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, se
     chosen = sample(base, images_per_source=PER_SOURCE, seed=seed)
     chosen = chosen[chosen["fate"] == "used"].assign(kind=chosen["source"], weight=1.0)
     log.info("training the feature extractor %s on %d photos, once for this lake", EXTRACTOR, len(chosen))
-    keras.utils.set_random_seed(seed)
-    network = build_network(image_size=SIZE)
-    steps = -(-len(chosen) // BATCH)
-    compile_network(network, learning_rate=2e-3, steps=steps * EPOCHS)
-    pixels = load_pixels(store, chosen, folder=cache, size=SIZE)
-    batches = train_batches(pixels, chosen, batch_size=BATCH, seed=seed)
-    network.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
-    features = keras.Model(network.input, network.get_layer(FEATURES).output)
+    features = fit_extractor(load_pixels(store, chosen, folder=cache, size=SIZE), chosen, seed=seed)
     keep_first(store, layout.extractor(EXTRACTOR), _to_bytes(features))
     extractor = load_extractor(store)
     assert extractor is not None
     return extractor
+
+
+def fit_extractor(pixels: Pixels, photos: pd.DataFrame, *, seed: int) -> keras.Model:
+    """uint8 (batch, 64, 64, 3) to float32 (batch, 192); ``photos`` has kind, label and weight, in the pixels' order."""
+    keras.utils.set_random_seed(seed)
+    network = build_network(image_size=SIZE)
+    steps = -(-len(photos) // BATCH)
+    compile_network(network, learning_rate=2e-3, steps=steps * EPOCHS)
+    batches = train_batches(pixels, photos, batch_size=BATCH, seed=seed)
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: log.info("epoch %d of %d", epoch + 1, EPOCHS))
+    network.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, callbacks=[tell], verbose=0)
+    return keras.Model(network.input, network.get_layer(FEATURES).output)
 
 
 def load_extractor(store: ObjectStore) -> keras.Model | None:

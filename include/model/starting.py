@@ -38,7 +38,10 @@ def starting_point(store: ObjectStore, settings: Settings) -> Start:
     extractor = load_extractor(store)
     if extractor is None:
         return RANDOM
-    name = hashlib.sha256(store.read(layout.extractor(EXTRACTOR))).hexdigest()
+    return begin_with(extractor, name=hashlib.sha256(store.read(layout.extractor(EXTRACTOR))).hexdigest())
+
+
+def begin_with(extractor: keras.Model, *, name: str) -> Start:
     return Start(name, partial(_copy, extractor.get_weights()))
 
 
