@@ -13,14 +13,14 @@ COMPARED = """\
 Each measurement ran in a process of its own, one after another, on the same photos. Both recipes train on the same
 side and are watched on the same half of val; the side of a photo follows from its bytes, as in the product. The
 original recipe: grey photos of 256 pixels, all in memory as float32, five plain convolutions, Adam, batches of 64, no
-augmentation, cut-off 0.5. Ours: the product's own code with network `{network}` at {image_size} pixels, photos decoded
-into an empty cache, a checkpoint after each epoch, the best epoch by the same half of val, and the threshold from the
-other half, which the original leaves unused. `scratch` begins with the lake's extractor, as the first run on a lake
-trains it: its minutes count as training, before the first epoch. Exact copies were taken out, near-copies were not. An epoch is the median
-without the first one, and contains the look at val; training is timed without loading, and the original's way to its
-best until it reached it. In brackets: 95 % bootstrap
-intervals. Each recipe ran once: another seed gives other figures. Peak memory is that of the whole process, with Python
-and TensorFlow, without the system's cache of files."""
+augmentation, cut-off 0.5. Ours: the product's own code with network `{network}` at {image_size} pixels, photos
+decoded into an empty cache, a checkpoint after each epoch, the best epoch by the same half of val, and the threshold
+from the other half, which the original leaves unused. `scratch` begins with the lake's extractor, as the first run on
+a lake trains it: its minutes count as training, before the first epoch. Exact copies were taken out, near-copies were
+not. An epoch is the median without the first one, and contains the look at val; training is timed without loading,
+and the original's way to its best until it reached it. In brackets: 95 % bootstrap intervals. Each recipe ran once:
+another seed gives other figures. Peak memory is that of the whole process, with Python and TensorFlow, without the
+system's cache of files."""
 DRAWINGS = "**The photos are drawings: figures on them say nothing about cats.**"
 ONE_PHOTO = """\
 The bare call gets decoded pixels. The served model gets the bytes of a photo, and returns a verdict; asked to explain,
