@@ -13,13 +13,14 @@ from include.errors import TuningError
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
-from include.model import search, tracking, tuning
+from include.model import search, tracking, workers
 from include.model.checkpoints import Checkpoints
 from include.model.hyperparameters import Hyperparameters, chosen_for, last_best
 from include.model.search import NOTHING_LEFT, declare, search_folder, values_of
 from include.model.starting import RANDOM
 from include.model.training import state_folder
-from include.model.tuning import read_trials, tune
+from include.model.tuning import tune
+from include.model.workers import read_trials
 from include.records import label_of
 from include.settings import ROOT, Settings
 from tests.conftest import free_port
@@ -72,7 +73,7 @@ def in_this_process(monkeypatch) -> None:
         assert search.main([part for part in command[3:] if not part.startswith("--parent")]) == NOTHING_LEFT
         return 0
 
-    monkeypatch.setattr(tuning, "_work", work)
+    monkeypatch.setattr(workers, "_work", work)
 
 
 def test_without_minutes_the_last_best_values_are_used(place):
@@ -152,8 +153,8 @@ def test_two_workers_share_one_search(place, monkeypatch):
     monkeypatch.setenv("CAT_TUNER_WORKERS", "2")
     monkeypatch.setenv("CAT_TUNER_PORT", str(free_port()))
     counted = []
-    work = tuning._work
-    monkeypatch.setattr(tuning, "_work", lambda command: counted.append(work(command)) or counted[-1])
+    work = workers._work
+    monkeypatch.setattr(workers, "_work", lambda command: counted.append(work(command)) or counted[-1])
     tune(place, "r1", DIGEST, minutes=10, epochs=4)
     assert len(counted) == 2
     assert sum(counted) == len(trials(4))
