@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def find_best(store: ObjectStore, digest: str, *, minutes: float, epochs: int, settings: Settings) -> Hyperparameters:
-    """Search for so long, from where the last search of these photos was left. Raises TuningError when no trial ends."""
+    """Search so long, from where the last search of these photos was left; raises TuningError when no trial ends."""
     start = starting_point(store, settings)
     folder = search_folder(settings, digest, start, epochs=epochs)
     deadline = time.time() + 60 * minutes
