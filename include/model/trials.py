@@ -1,5 +1,6 @@
 """The trials of a search, as people see them: nested runs in MLflow, and a picture of all of them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def draw_trials(trials: Sequence[Trial]) -> Figure:
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
     names = sorted({name for trial in trials for name in _values(trial)})
-    places = {name: _places([_values(trial).get(name) for trial in trials]) for name in names}
+    places = {name: _places([_values(trial)[name] for trial in trials]) for name in names}
     losses = [trial.score for trial in trials]
     order = np.argsort([-loss for loss in losses])  # the best are drawn last, above the others
     for number in order:
@@ -47,7 +48,11 @@ def draw_trials(trials: Sequence[Trial]) -> Figure:
             range(len(names) + 1), [*(places[name][number] for name in names), shade],
             color=(0.12 + 0.6 * shade, 0.37 + 0.3 * shade, 0.66), alpha=1 - 0.7 * shade, linewidth=2 - shade,
         )  # fmt: skip
-    axes.set_xticks(range(len(names) + 1), [*names, "loss on val"])
+    ends = [_ends([_values(trial)[name] for trial in trials]) for name in names]
+    labels = [
+        f"{name}\n{low} to {high}" for name, (low, high) in zip([*names, "loss"], [*ends, _ends(losses)], strict=True)
+    ]
+    axes.set_xticks(range(len(names) + 1), labels, fontsize=8)
     axes.set_yticks([0, 1], ["lowest", "highest"])
     axes.set_title(f"{len(trials)} trials; the best loss is {min(losses):.3f}", loc="left")
     for place in range(len(names) + 1):
@@ -70,10 +75,13 @@ def _values(trial: Trial) -> dict[str, Any]:
     return kept | {"epochs": trial.hyperparameters.values[EPOCHS]}
 
 
-def _places(values: Sequence[Any]) -> list[float]:
-    """Each value's place between the lowest (0) and the highest (1); words in the order of the alphabet."""
-    known = sorted(set(values))
-    if isinstance(known[0], str):
-        return [known.index(value) / max(len(known) - 1, 1) for value in values]
-    low, high = known[0], known[-1]
+def _places(values: Sequence[float]) -> list[float]:
+    """Each value's place between the lowest (0) and the highest (1); by its logarithm where they lie far apart."""
+    low, high = min(values), max(values)
+    if low > 0 and high > 5 * low:
+        return _places([math.log(value / low) for value in values])
     return [(value - low) / (high - low) if high > low else 0.5 for value in values]
+
+
+def _ends(values: Sequence[float]) -> tuple[str, str]:
+    return f"{min(values):.2g}", f"{max(values):.2g}"
