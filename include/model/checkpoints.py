@@ -112,9 +112,11 @@ def _place(folder: Path, name: str, number: int) -> Path:
 
 
 def _numbered(folder: Path, name: str) -> list[int]:
-    """The numbers of all folders of this name, in order."""
-    found = (re.fullmatch(rf"{name}-(\d+)", path.name) for path in folder.glob(f"{name}-*"))
-    return sorted(int(match[1]) for match in found if match)
+    """The numbers of all folders of this name, in order; none where somebody takes the folder away meanwhile."""
+    with suppress(FileNotFoundError):
+        found = (re.fullmatch(rf"{name}-(\d+)", path.name) for path in folder.glob(f"{name}-*"))
+        return sorted(int(match[1]) for match in found if match)
+    return []
 
 
 def _took(root: Path, number: int) -> bool:
