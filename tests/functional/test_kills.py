@@ -22,10 +22,10 @@ from tests.functional.conftest import quick_settings
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 
 
-def wait_for_training(api, run: str) -> None:
-    while not any(t["task_id"] == "train.train" and t["state"] == "running" for t in api.tasks("retrain", run)):
-        time.sleep(0.5)
-    time.sleep(8)  # into TensorFlow's own work
+def wait_into(api, run: str, task: str, *, seconds: float) -> None:
+    while not any(t["task_id"] == task and t["state"] == "running" for t in api.tasks("retrain", run)):
+        time.sleep(0.2)
+    time.sleep(seconds)
 
 
 def runner_of_the_task(stack: Stack) -> psutil.Process:
@@ -54,12 +54,27 @@ def test_killed_in_training_the_run_ends_well_with_one_model(loop, victim):
     before = versions()
     run = loop.api.trigger("retrain", {"force": True})
     loop.api.unpause("retrain")
-    wait_for_training(loop.api, run)
+    wait_into(loop.api, run, "train.train", seconds=8)  # into TensorFlow's own work
     VICTIMS[victim](loop.stack).kill()
     assert follow(loop.stack, loop.api, "retrain", run) == "success"
     made = read_json(loop.lake, layout.run_json(run, "report"))["version"]
     assert sorted(versions()) == sorted([*before, made])
     assert made not in before
+
+
+@pytest.mark.parametrize("loop", ["folder"], indirect=True)
+def test_kills_inside_check_change_no_digest(loop):
+    """Every task of the group is killed once in one run; models were promoted since the first run."""
+    first, _ = loop.run("retrain", force=True)
+    run = loop.api.trigger("retrain", {"force": True})
+    for name, seconds in (("deduplicate", 1), ("embed", 4), ("check_labels", 1), ("split", 1), ("validate", 4)):
+        wait_into(loop.api, run, f"check.{name}", seconds=seconds)
+        runner_of_the_task(loop.stack).kill()
+    assert follow(loop.stack, loop.api, "retrain", run) == "success"
+    tries = {task["task_id"]: task["try_number"] for task in loop.api.tasks("retrain", run)}
+    assert sum(count > 1 for count in tries.values()) >= 4, "nearly every kill met its task"
+    digests = [read_json(loop.lake, layout.run_json(one, "report"))["dataset"] for one in (first, run)]
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("loop", ["folder"], indirect=True)
