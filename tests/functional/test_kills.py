@@ -28,6 +28,15 @@ def wait_into(api, run: str, task: str, *, seconds: float) -> None:
     time.sleep(seconds)
 
 
+@pytest.fixture
+def serving(loop):
+    """The loop, with base photos in its lake and a champion that is live."""
+    loop.run("ingest_base_datasets")
+    if not versions():
+        loop.run("retrain")
+    return loop
+
+
 def runner_of_the_task(stack: Stack) -> psutil.Process:
     """The process that runs the only running task; its parent supervises it."""
     processes = marked(str(stack.settings.home))
@@ -63,8 +72,9 @@ def test_killed_in_training_the_run_ends_well_with_one_model(loop, victim):
 
 
 @pytest.mark.parametrize("loop", ["folder"], indirect=True)
-def test_kills_inside_check_change_no_digest(loop):
+def test_kills_inside_check_change_no_digest(serving):
     """Every task of the group is killed once in one run; models were promoted since the first run."""
+    loop = serving
     first, _ = loop.run("retrain", force=True)
     run = loop.api.trigger("retrain", {"force": True})
     for name, seconds in (("deduplicate", 1), ("embed", 4), ("check_labels", 1), ("split", 1), ("validate", 4)):
@@ -78,7 +88,8 @@ def test_kills_inside_check_change_no_digest(loop):
 
 
 @pytest.mark.parametrize("loop", ["folder"], indirect=True)
-def test_a_refused_model_leaves_the_champion_serving(loop):
+def test_a_refused_model_leaves_the_champion_serving(serving):
+    loop = serving
     champion = live(loop.stack.settings.live_url)["model_version"]
     run, states = loop.run("retrain", force=True, epochs=1, min_precision=1.0, min_recall=1.0)
     assert (states["release.keep_champion"], states["release.redeploy"]) == ("success", "skipped")
