@@ -8,7 +8,7 @@ import argparse
 from include.data.dataset import read_manifest
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
-from include.model.hyperparameters import Hyperparameters
+from include.model.hyperparameters import last_best
 from include.model.pixels import load_pixels
 from include.model.starting import starting_point
 from include.model.training import cache_folder, fit
@@ -20,7 +20,7 @@ def follow(store: ObjectStore, digest: str, *, epochs: int) -> None:
     settings = Settings()
     manifest = read_manifest(store, digest)
     pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
-    chosen = Hyperparameters.of(settings)
+    chosen = last_best(store, settings)  # as the task `tune` left them
     start = starting_point(store, settings)
     fit(pixels, manifest, epochs=epochs, settings=settings, hyperparameters=chosen, checkpoints=None, start=start)
 

@@ -32,6 +32,7 @@ from include.settings import Settings
 
 OBJECTIVE = "val_loss"  # on the tuning half of val, as for the choice of the best epoch
 ENDED = ("COMPLETED", "FAILED")
+PAUSE = 0.2  # seconds before the oracle is asked; keras-tuner would ask without end while it has to wait
 NOTHING_LEFT = 3  # exit code: there was no trial left to run
 
 
@@ -93,6 +94,11 @@ class Search(keras_tuner.Tuner):
     def pre_create_trial(self) -> None:
         if self.left == 0:
             raise EnoughTrials
+        time.sleep(PAUSE)
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Only what begins counts: of several workers one may be told to wait for the others, and asks again."""
+        super().on_trial_begin(trial)
         if self.left:
             self.left -= 1
 

@@ -57,8 +57,8 @@ def build(settings: Settings, chosen: Hyperparameters) -> keras.Model:
 
 
 def _copy(learned: list, network: keras.Model) -> None:
+    """A network of another shape keeps its random weights."""
     own = network.get_weights()
-    if [weight.shape for weight in own[: len(learned)]] == [
-        weight.shape for weight in learned
-    ]:  # else of another shape
+    fits = [weight.shape for weight in own[: len(learned)]] == [weight.shape for weight in learned]
+    if fits:
         network.set_weights([*learned, *own[len(learned) :]])
