@@ -11,7 +11,7 @@ UPLOAD_SEED ?= 1
 STACK := $(BIN)/python -m stack.demo $(CHOICE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-slow check bench fix requirements screenshots clean
+.PHONY: help setup demo up test test-slow check bench bench-data fix requirements screenshots clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -56,6 +56,9 @@ check: .venv/ready  ## ruff (lint and format), mypy, import rules
 
 bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchmarks.md [BASE_DATA=FOLDER]
 	@$(BIN)/python -m bench.training $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
+
+bench-data: .venv/ready  ## measure what the checks of photos find; writes docs/data-checks.md [BASE_DATA=FOLDER]
+	@$(BIN)/python -m bench.data_quality $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
 
 fix: .venv/ready  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -1,6 +1,8 @@
 """What was measured -> docs/benchmarks.md. Data in, text out."""
 
 import math
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from statistics import median
@@ -134,6 +136,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """In Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spell(module: str, arguments: Sequence[str]) -> str:
+    """The command, without the folders of this machine."""
+    named = [re.sub(r"[^=]*/", "", argument.rstrip("/")) for argument in arguments]
+    return shlex.join(["python", "-m", module, *named])
 
 
 def _until_best(original: Measured, ours: Measured) -> tuple[str, float, float | str]:

@@ -74,7 +74,17 @@ def how(job: Job, curve: Curve) -> dict[str, Any]:
 def evaluate(
     network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
 ) -> tuple[Figures, dict[str, Any]]:
-    """As the task `evaluate` does it: the verdict's figures from the calibration half of val, then the test side."""
+    figures, test, probability = choose_and_score(network, pixels, photos, settings)
+    return figures, judge(test, probability, threshold=figures.threshold)
+
+
+def choose_and_score(
+    network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
+) -> tuple[Figures, pd.DataFrame, np.ndarray]:
+    """As the task `evaluate` does it: the verdict's figures from the calibration half of val, then the test side.
+
+    Returns the figures, the rows of test, and their P(cat), float64, shape (photos of test,).
+    """
     held_out = (photos["side"] != "train").to_numpy(bool)
     table = photos[held_out].reset_index(drop=True)
     logits = score(network, pixels.subset(held_out), table)
@@ -82,8 +92,7 @@ def evaluate(
     test = (table["side"] == "test").to_numpy(bool)
     choose = partial(choose_figures, precision_floor=settings.precision_floor, coverage=settings.coverage)
     figures = choose((table["label"] == "cat").to_numpy(bool)[half], logits[half], rule=settings.threshold_rule)
-    probability: np.ndarray = cat_probability(logits[test], temperature=figures.temperature)
-    return figures, judge(table[test], probability, threshold=figures.threshold)
+    return figures, table[test], cat_probability(logits[test], temperature=figures.temperature)
 
 
 def package(network: keras.Model, figures: Figures, folder: Path) -> Path:

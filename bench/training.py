@@ -6,8 +6,6 @@ This process loads neither photos nor TensorFlow; each measurement is a child of
 """
 
 import argparse
-import re
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from bench import measuring, photos
-from bench.document import compose
+from bench.document import compose, spell
 from bench.machine import describe_machine
 from bench.measuring import Job, say
 from include.data.drawn import PER_SOURCE
@@ -30,7 +28,11 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = read_options(sys.argv[1:] if arguments is None else arguments)
-    about = {"date": date.today().isoformat(), "command": f"`{spell(given.all)}`", **describe_machine()}
+    about = {
+        "date": date.today().isoformat(),
+        "command": f"`{spell('bench.training', given.all)}`",
+        **describe_machine(),
+    }
     with tempfile.TemporaryDirectory() as scratch:
         everything, compared = gather(given, Path(scratch))
         counts = ", ".join(f"{sum(compared['side'] == side):,} {side}" for side in SIDES)
@@ -60,12 +62,6 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     given.epochs = given.epochs or Settings(network=given.network).epochs
     given.all = list(arguments)
     return given
-
-
-def spell(arguments: Sequence[str]) -> str:
-    """The command, without the folders of this machine."""
-    named = [re.sub(r"[^=]*/", "", argument.rstrip("/")) for argument in arguments]
-    return shlex.join(["python", "-m", "bench.training", *named])
 
 
 def gather(given: argparse.Namespace, scratch: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,7 +1,6 @@
 import pytest
 
-from bench.document import compose, epoch_seconds, first_above, growth, number, ratio, side_by_side, table
-from bench.training import spell
+from bench.document import compose, epoch_seconds, first_above, growth, number, ratio, side_by_side, spell, table
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
 
@@ -114,5 +113,5 @@ def test_without_growth_and_the_original_the_page_is_still_whole():
 
 
 def test_the_command_names_no_folder_of_the_machine():
-    told = spell(["--photos", "/home/me/my cats/", "--out=/tmp/page.md", "--epochs", "3"])
+    told = spell("bench.training", ["--photos", "/home/me/my cats/", "--out=/tmp/page.md", "--epochs", "3"])
     assert told == "python -m bench.training --photos 'my cats' --out=page.md --epochs 3"

@@ -77,9 +77,9 @@ def test_the_map_depends_on_the_weights(photo, heat):
 def test_the_network_sees_batches_of_one_shape_within_the_budget(network, photo):
     shapes = []
 
-    def spy(photos, training):
+    def spy(photos):
         shapes.append(photos.shape)
-        return network(photos, training=training)
+        return network(photos)
 
     explain(spy, photo)
     assert set(shapes) == {(BATCH, SIZE, SIZE, 3)}

@@ -1,0 +1,89 @@
+"""What is planted, and how it is judged; the figures themselves are nobody's business here."""
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from bench import planted_copies, turned_labels
+from bench.data_quality import main
+from bench.lakes import RUN, collect
+from bench.poisoned_uploads import gifts, hold_out
+from include.data.labels import DOUBTED
+from include.data.snapshot import read_snapshot
+from include.data.split import bucket, side_of
+from include.lake import layout
+from include.settings import Settings
+from tests.pictures import fill_base
+
+
+@pytest.fixture
+def filled(lake):
+    fill_base(lake, per_source=12)
+    return lake
+
+
+def test_planted_copies_of_drawings_are_found(filled):
+    collect(filled, Settings())
+    found = planted_copies.measure_copies(filled, Settings(), count=4)
+    assert found["planted"] == 4 * len(planted_copies.KINDS)
+    assert set(found["recall"]) == set(planted_copies.KINDS)
+    assert found["recall"]["mirrored"] == found["recall"]["half as large"] == 1
+
+
+def test_a_pair_is_right_where_both_go_back_to_one_photo_or_to_known_twins():
+    planted = pd.DataFrame({"key": ["a1", "b1"], "original": ["a", "b"], "kind": ["small", "grey"]})
+    before = pd.DataFrame({"first": ["a"], "second": ["c"]})
+    pairs = pd.DataFrame([("a", "a1"), ("a1", "c"), ("a1", "b"), ("a", "c"), ("d", "e")], columns=["first", "second"])
+    found = planted_copies.judge(planted, pairs, before)
+    assert found["recall"] == {"small": 1, "grey": 0}
+    assert found["precision"] == pytest.approx(2 / 3), "a1 shows a, and what a shows; not b"
+
+
+def test_labels_are_turned_on_the_train_side_only(filled):
+    keys = set(filled.keys(layout.BASE))
+    turned = turned_labels.turn(filled, share=0.5, seed=1)
+    after = set(filled.keys(layout.BASE))
+    assert after - keys == turned
+    assert len(after) == len(keys)
+    was_cat = {layout.parse_base(key).sha256: layout.parse_base(key).source == "cats" for key in keys - after}
+    for source, sha256 in map(layout.parse_base, turned):
+        assert side_of(bucket(sha256)) == "train"
+        assert (source == "cats") != was_cat[sha256]
+
+
+def test_of_turned_labels_it_is_told_how_many_are_doubted_and_how_many_doubts_are_right():
+    train = pd.DataFrame({"key": [f"k{number}" for number in range(20)], "label_quality": [n / 20 for n in range(20)]})
+    train["fate"] = [DOUBTED if number in (0, 3) else "used" for number in range(20)]
+    found = turned_labels.judge(train, {"k0", "k1", "k9", "k10"})
+    assert found == {"turned": 4, "in_worst_tenth": 0.5, "left_out": 2, "really_turned": 0.5}
+
+
+def test_held_out_photos_leave_the_lake(filled):
+    photos = hold_out(filled, count=10, seed=1)
+    collect(filled, Settings())
+    assert len(photos) == 10
+    assert len(read_snapshot(filled, RUN)[0]) == 12 * 4 - 10
+
+
+def test_a_share_of_the_visitors_lies_and_all_of_the_flood_does():
+    photos = [("cat" if number % 4 == 0 else "not_cat", bytes([number])) for number in range(30)]
+    made = gifts(photos, flood=10, turned=0.3, seed=1)
+    assert Counter(gift.wrong_by for gift in made) == {"": 14, "visitor": 6, "flood": 10}
+    truth = {photo: label for label, photo in photos}
+    assert all((truth.pop(gift.photo) == gift.answer) == (not gift.wrong_by) for gift in made)
+    assert not truth, "each is given once"
+    assert Counter(gift.session for gift in made)["flood"] == 10
+    assert made != gifts(photos, flood=10, turned=0.3, seed=2)
+
+
+@pytest.mark.slow
+def test_the_bench_writes_all_its_tables(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("CAT_EPOCHS", "1")
+    page = tmp_path / "page.md"
+    main(["--out", str(page), "--copied", "8", "--uploads", "20", "--flood", "22", "--seeds", "1"])
+    text, told = page.read_text(), capfd.readouterr().out
+    for begin in ("recall, mirrored", "precision", "of them really turned", "draw", "1"):
+        assert f"| {begin} |" in text
+    assert "0 of 22 |" in text, "none of a flood trains"
+    assert "## Poisoned uploads" in told
