@@ -46,7 +46,7 @@ up: .venv/ready .venv-validation/ready  ## start the local stack and run nothing
 	@$(STACK) --only-serve
 
 test: .venv/ready .venv-validation/ready  ## unit, contract and DAG tests, and one functional test with real servers
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/ready .venv-validation/ready  ## what takes longer: kills, interrupts, the other lake
 	@$(BIN)/python -m pytest -m slow
