@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.measuring import Curve, Job, peak_bytes, tell
 from bench.ours import how, load
-from include.model.training import advance
+from include.model.fitting import advance
 
 EPOCHS = 2  # the first one also builds TensorFlow's graphs
 

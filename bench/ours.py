@@ -20,12 +20,12 @@ from include.model.calibration import choose_figures
 from include.model.checkpoints import Checkpoints
 from include.model.evaluation import cat_probability
 from include.model.extractor import SIZE, fit_extractor
+from include.model.fitting import fit
 from include.model.hyperparameters import Hyperparameters
 from include.model.packaging import save_package
 from include.model.pixels import Pixels, load_pixels
 from include.model.scoring import score
 from include.model.starting import Start, begin_with, starting_point
-from include.model.training import fit
 from include.records import Figures
 from include.settings import Settings
 

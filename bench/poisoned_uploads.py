@@ -17,10 +17,10 @@ from include.data.uploads import photo_id_of, save_feedback, save_upload
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.model.checkpoints import Checkpoints
+from include.model.fitting import fit
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import load_pixels
 from include.model.starting import starting_point
-from include.model.training import fit
 from include.records import LABELS, UPLOADS, Scored, UploadRecord, label_of
 from include.release.gate import decide, difference
 from include.settings import Settings

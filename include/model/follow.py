@@ -8,10 +8,10 @@ import argparse
 from include.data.dataset import read_manifest
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
+from include.model.fitting import fit
 from include.model.hyperparameters import last_best
 from include.model.pixels import load_pixels
 from include.model.starting import starting_point
-from include.model.training import cache_folder, fit
 from include.settings import Settings
 
 
@@ -19,7 +19,7 @@ def follow(store: ObjectStore, digest: str, *, epochs: int) -> None:
     """Train beside the first worker, which alone keeps checkpoints and the network."""
     settings = Settings()
     manifest = read_manifest(store, digest)
-    pixels = load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size)
+    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size)
     chosen = last_best(store, settings)  # as the task `tune` left them
     start = starting_point(store, settings)
     fit(pixels, manifest, epochs=epochs, settings=settings, hyperparameters=chosen, checkpoints=None, start=start)

@@ -2,7 +2,7 @@
 
     python -m include.model.search DIGEST --epochs 24
 
-runs trials until none is left. A trial is a training of `training.advance` that stops early, with the checkpoints that
+runs trials until none is left. A trial is a training of `fitting.advance` that stops early, with the checkpoints that
 the whole training would have: whatever the values have been trained for is never trained again, neither in a later
 round of Hyperband, nor after a kill, nor by the task `train`. Several processes share one search by keras-tuner's own
 protocol, the variables KERASTUNER_TUNER_ID (``chief``, or any other name), KERASTUNER_ORACLE_IP and _PORT.
@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,11 +22,12 @@ from keras_tuner.oracles import HyperbandOracle
 from include.data.dataset import read_manifest
 from include.lake.opening import open_lake
 from include.model.checkpoints import Checkpoints
+from include.model.fitting import advance
 from include.model.hyperparameters import Hyperparameters, last_best
 from include.model.pixels import load_pixels
 from include.model.resuming import best_epoch
-from include.model.starting import Start, build, starting_point
-from include.model.training import advance, cache_folder, fingerprint, state_folder
+from include.model.starting import build, starting_point
+from include.model.state import search_folder, state_folder
 from include.settings import Settings
 
 OBJECTIVE = "val_loss"  # on the tuning half of val, as for the choice of the best epoch
@@ -107,7 +107,7 @@ class Search(keras_tuner.Tuner):
         manifest, start = read_manifest(store, self.digest), starting_point(store, settings)
         folder = state_folder(settings, self.digest, chosen, start, epochs=self.epochs)
         history = advance(
-            load_pixels(store, manifest, folder=cache_folder(settings), size=settings.image_size),
+            load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size),
             manifest,
             epochs=self.epochs,
             until=trial.hyperparameters.values["tuner/epochs"],
@@ -122,11 +122,6 @@ class Search(keras_tuner.Tuner):
     def _build(self, space: keras_tuner.HyperParameters) -> keras.Model:
         """From this keras-tuner learns the space."""
         return build(self.settings, declare(space))
-
-
-def search_folder(settings: Settings, digest: str, start: Start, *, epochs: int) -> Path:
-    """The state of one search: another dataset, other settings or another code begin another."""
-    return settings.home / "tuning" / fingerprint(settings, digest, start, epochs)
 
 
 def open_search(digest: str, *, epochs: int, deadline: float, trials: int | None = None) -> Search:

@@ -16,9 +16,9 @@ from keras_tuner.engine.trial import Trial
 from include.errors import TuningError
 from include.lake.base import ObjectStore
 from include.model.hyperparameters import Hyperparameters
-from include.model.search import NOTHING_LEFT, declare, search_folder
+from include.model.search import NOTHING_LEFT, declare
 from include.model.starting import starting_point
-from include.model.training import state_folder
+from include.model.state import search_folder, state_folder
 from include.model.trials import log_trials
 from include.settings import ROOT, Settings
 

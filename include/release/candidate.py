@@ -24,7 +24,7 @@ from include.model.pixels import load_pixels
 from include.model.scoring import score
 from include.model.slices import Slice, called_cat, measure_slices
 from include.model.tracking import connect
-from include.model.training import NETWORK_FILE, cache_folder
+from include.model.training import NETWORK_FILE
 from include.records import LOOKS, UPLOADS, Figures
 from include.release.exhibit import exhibit
 from include.release.registry import register
@@ -68,7 +68,7 @@ def evaluate(store: ObjectStore, run: str, digest: str, mlflow_run: str) -> dict
 def score_held_out(store: ObjectStore, digest: str, network: Path, settings: Settings) -> HeldOut:
     manifest = read_manifest(store, digest)
     held_out = manifest[manifest["side"] != "train"].reset_index(drop=True)
-    pixels = load_pixels(store, held_out, folder=cache_folder(settings), size=settings.image_size)
+    pixels = load_pixels(store, held_out, folder=settings.pixel_cache, size=settings.image_size)
     table = held_out.join(_looks(store, held_out))
     return HeldOut(table, score(load_network(str(network)), pixels, held_out))
 

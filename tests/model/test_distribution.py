@@ -25,13 +25,13 @@ work(Path(sys.argv[1]), epochs=int(sys.argv[2]))
 
 def work(folder: Path, *, epochs: int) -> None:
     """One worker: the first keeps checkpoints in ``folder``, every one leaves its own losses beside it."""
-    from include.model import training
+    from include.model import fitting
 
     seen = []
-    keep = training.KeepEachEpoch.on_epoch_end
-    training.KeepEachEpoch.on_epoch_end = lambda self, epoch, logs: (keep(self, epoch, logs), seen.append(logs))
+    keep = fitting.KeepEachEpoch.on_epoch_end
+    fitting.KeepEachEpoch.on_epoch_end = lambda self, epoch, logs: (keep(self, epoch, logs), seen.append(logs))
     checkpoints = Checkpoints(folder) if is_chief() else None
-    training.fit(
+    fitting.fit(
         *photos(),
         epochs=epochs,
         settings=settings_for_tests(),

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from include.model.checkpoints import ENDED_AT, Checkpoints
+from include.model.fitting import fit
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import Pixels
 from include.model.resuming import best_epoch, is_over
 from include.model.starting import RANDOM, Start
-from include.model.training import fit, state_folder
+from include.model.state import state_folder
 from include.settings import ROOT, Settings
 
 SIZE, EPOCHS = 32, 3

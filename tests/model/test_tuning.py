@@ -16,9 +16,9 @@ from include.lake.local import LocalStore
 from include.model import search, tracking, workers
 from include.model.checkpoints import Checkpoints
 from include.model.hyperparameters import Hyperparameters, chosen_for, last_best
-from include.model.search import NOTHING_LEFT, declare, search_folder, values_of
+from include.model.search import NOTHING_LEFT, declare, values_of
 from include.model.starting import RANDOM
-from include.model.training import state_folder
+from include.model.state import search_folder, state_folder
 from include.model.tuning import tune
 from include.model.workers import read_trials
 from include.records import label_of
