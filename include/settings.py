@@ -23,8 +23,8 @@ SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pi
 Network = Literal["scratch", "mobilenet"]
 # What suits each network, where nothing else is set.
 SUITING: dict[str, dict[str, Any]] = {
-    "scratch": {"epochs": 20, "image_size": 64, "batch_size": 32, "learning_rate": 1e-3},
-    "mobilenet": {"epochs": 10, "image_size": 128, "batch_size": 64, "learning_rate": 1e-3},
+    "scratch": {"epochs": 10, "image_size": 96, "batch_size": 32, "learning_rate": 1e-3},
+    "mobilenet": {"epochs": 12, "image_size": 128, "batch_size": 64, "learning_rate": 1e-3},
 }
 
 

@@ -11,7 +11,7 @@ from include.lake import layout
 from include.lake.base import ObjectStore, read_many
 from include.lake.formats import parse_table, to_parquet, write_table
 
-EXTRACTOR = "scratch-2"  # raise the number when a lake should train another one; the old features are then ignored
+EXTRACTOR = "scratch-3"  # raise the number when a lake should train another one; the old features are then ignored
 
 
 def without_features(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:

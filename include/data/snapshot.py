@@ -17,7 +17,7 @@ from include.records import UPLOADS, RetrainParams, Review, label_of
 
 log = logging.getLogger(__name__)
 
-POLICY_VERSION = 2  # raise it when the same photos and params should give another dataset or model
+POLICY_VERSION = 3  # raise it when the same photos and params should give another dataset or model
 SAID = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
 BASE_COLUMNS = ["key", "source", "sha256", *SAID]
 UPLOAD_COLUMNS = ["key", "photo_id", "source", *SAID, "session"]

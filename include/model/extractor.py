@@ -24,9 +24,11 @@ from include.records import UPLOADS
 
 log = logging.getLogger(__name__)
 
-SIZE = 64  # pixels
-VIEWS = (64, 80, 96)  # sizes that the same pixels are enlarged to; each lets the network see other details
-EPOCHS = 24  # few enough that features do not know the photos, and their wrong labels, by heart
+SIZE = 96  # pixels of the photos it is given: those that trainings of `scratch` see, so that both decode them once
+# Size in pixels, epochs and highest learning rate of each stage: few enough epochs that features do not know the
+# photos, and their wrong labels, by heart.
+STAGES = ((64, 16, 2e-3), (96, 4, 1e-3))
+VIEWS = (96, 128)  # sizes at which it looks; each lets it see other details
 BATCH = 32
 PER_SOURCE = 2000
 AT_ONCE = 500
@@ -63,19 +65,40 @@ def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, se
 
 
 def fit_extractor(pixels: Pixels, photos: pd.DataFrame, *, seed: int) -> keras.Model:
-    """uint8 (batch, 64, 64, 3) to float32 (batch, 192); ``photos`` has kind, label and weight, in the pixels' order."""
+    """uint8 (batch, size, size, 3) to float32 (batch, 192), of ``photos`` in the order of the pixels."""
     keras.utils.set_random_seed(seed)
-    network = build_network(image_size=SIZE)
+    network = None
+    for size, epochs, rate in STAGES:
+        network = _as_large(network, size)
+        _learn(network, pixels, photos, size=size, epochs=epochs, rate=rate, seed=seed + size)
+    return _seen_by(network)
+
+
+def _learn(
+    network: keras.Model, pixels: Pixels, photos: pd.DataFrame, *, size: int, epochs: int, rate: float, seed: int
+) -> None:
     steps = -(-len(photos) // BATCH)
-    compile_network(network, learning_rate=2e-3, steps=steps * EPOCHS)
-    batches = train_batches(pixels, photos, batch_size=BATCH, seed=seed)
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: log.info("epoch %d of %d", epoch + 1, EPOCHS))
-    network.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, callbacks=[tell], verbose=0)
+    compile_network(network, learning_rate=rate, steps=steps * epochs)
+    batches = train_batches(pixels, photos, batch_size=BATCH, seed=seed, size=size, far=1.0)
+    told = "epoch %d of %d at %d pixels"
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda done, _: log.info(told, done + 1, epochs, size))
+    network.fit(batches, epochs=epochs, steps_per_epoch=steps, shuffle=False, callbacks=[tell], verbose=0)
+
+
+def _as_large(network: keras.Model | None, size: int) -> keras.Model:
+    """A network for photos of this size, with the weights of ``network``, whose layers know no size."""
+    larger = build_network(image_size=size)
+    if network:
+        larger.set_weights(network.get_weights())
+    return larger
+
+
+def _seen_by(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, network.get_layer(FEATURES).output)
 
 
 def load_extractor(store: ObjectStore) -> keras.Model | None:
-    """The lake's extractor: uint8 (batch, 64, 64, 3) to float32 (batch, 192); none where it was not trained."""
+    """The lake's extractor: uint8 (batch, size, size, 3) to float32 (batch, 192); none where it was not trained."""
     key = layout.extractor(EXTRACTOR)
     if not store.exists(key):
         return None
@@ -86,12 +109,11 @@ def load_extractor(store: ObjectStore) -> keras.Model | None:
 
 
 def _view(extractor: keras.Model, size: int) -> keras.Model:
-    """The extractor, with photos enlarged to ``size`` before it sees them, and features of length 1 behind it."""
+    """The extractor, with photos brought to ``size`` before it sees them, and features of length 1 behind it."""
     photo = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    network = build_network(image_size=size)
-    seen = keras.Model(network.input, network.get_layer(FEATURES).output)
+    seen = _seen_by(build_network(image_size=size))
     seen.set_weights(extractor.get_weights())
-    features = seen(keras.layers.Resizing(size, size)(photo))
+    features = seen(keras.layers.Resizing(size, size, antialias=True)(photo))
     return keras.Model(photo, keras.layers.UnitNormalization()(features))
 
 

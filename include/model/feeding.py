@@ -12,7 +12,8 @@ from include.model.distribution import split_batches
 from include.model.pixels import Pixels
 from include.records import CAT, KINDS, SOURCES, UNKNOWN_KIND
 
-MIN_CROP = 0.6  # the smallest side of a random crop, as a share of the photo's
+NEAR, FAR = 0.6, 1.3  # sides of a random crop, as shares of the photo's: above 1 it is seen from afar, on GREY
+GREY = 127
 LIGHT = 0.25  # how far brightness and contrast may go, as a share
 CHANCES = 10  # random numbers that the augmentation of one photo takes
 
@@ -30,12 +31,20 @@ def allowed_kinds(manifest: pd.DataFrame) -> NDArray[np.float32]:
 
 
 def train_batches(
-    pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int, seed: int, first_epoch: int = 0, strength: float = 1.0
+    pixels: Pixels,
+    manifest: pd.DataFrame,
+    *,
+    batch_size: int,
+    seed: int,
+    first_epoch: int = 0,
+    strength: float = 1.0,
+    size: int | None = None,
+    far: float = FAR,
 ) -> tf.data.Dataset:
     """Endless batches of (photos uint8, allowed kinds, weights), each epoch in an order of its own.
 
     Order and augmentation are functions of (seed, epoch, index of the photo): who begins at a later epoch gets the
-    batches that another run has there. ``strength`` is how far ``augment`` goes.
+    batches that another run has there. ``strength``, ``size`` and ``far`` are those of ``augment``.
     """
     allowed, weights = allowed_kinds(manifest), manifest["weight"].to_numpy(np.float32)
 
@@ -47,7 +56,7 @@ def train_batches(
                 yield pixels.take(rows), allowed[rows], weights[rows], chances[rows]
 
     def change(photos: tf.Tensor, kinds: tf.Tensor, weight: tf.Tensor, chances: tf.Tensor) -> tuple:
-        return augment(photos, chances, strength=strength), kinds, weight
+        return augment(photos, chances, size=size, strength=strength, far=far), kinds, weight
 
     signature = (*_signature(pixels), tf.TensorSpec((None, CHANCES), tf.float32))
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)
@@ -67,23 +76,30 @@ def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int =
     return split_batches(batches.prefetch(2))
 
 
-def augment(photos: tf.Tensor, chances: tf.Tensor, *, strength: float = 1.0) -> tf.Tensor:
-    """Mirrored, cropped and differently lit photos: uint8 in, uint8 out, same shape.
+def augment(
+    photos: tf.Tensor, chances: tf.Tensor, *, size: int | None = None, strength: float = 1.0, far: float = FAR
+) -> tf.Tensor:
+    """Mirrored, cropped and differently lit photos: uint8 in, uint8 (photos, size, size, 3) out.
+
+    ``size`` is by default that of the photos; ``strength`` is how far all of it goes, ``far`` the largest crop's side.
 
     What happens to a photo is a function of its own row of ``chances``, uniform in [0, 1), shape (photos, CHANCES).
     One ``crop_and_resize`` for the whole batch does what Keras' augmentation layers do, at a fifth of their cost.
     """
-    batch, size = tf.shape(photos)[0], photos.shape[1]
-    boxes = _boxes(tf.unstack(chances[:, :5], axis=1), strength)
-    cropped = tf.image.crop_and_resize(tf.cast(photos, tf.float32), boxes, tf.range(batch), (size, size))
+    size = size or photos.shape[1]
+    boxes = _boxes(tf.unstack(chances[:, :5], axis=1), strength, far)
+    number = tf.range(tf.shape(photos)[0])
+    cropped = tf.image.crop_and_resize(
+        tf.cast(photos, tf.float32), boxes, number, (size, size), extrapolation_value=GREY
+    )
     return tf.cast(tf.clip_by_value(_relight(cropped, chances[:, 5:], LIGHT * strength), 0, 255), tf.uint8)
 
 
-def _boxes(chance: list[tf.Tensor], strength: float) -> tf.Tensor:
+def _boxes(chance: list[tf.Tensor], strength: float, far: float) -> tf.Tensor:
     """Corners of the crops as shares of the photo; where left and right are swapped, the crop is mirrored."""
-    smallest = 1 - (1 - MIN_CROP) * strength
-    height = smallest + (1 - smallest) * chance[0]
-    width = tf.clip_by_value(height * (1 + 0.3 * strength * (chance[1] - 0.5)), smallest, 1)
+    near, far = 1 - (1 - NEAR) * strength, 1 + (far - 1) * strength
+    height = near + (far - near) * chance[0]
+    width = tf.clip_by_value(height * (1 + 0.3 * strength * (chance[1] - 0.5)), near, far)
     top, left = chance[2] * (1 - height), chance[3] * (1 - width)
     boxes = tf.stack([top, left, top + height, left + width], axis=1)
     return tf.where((chance[4] < 0.5)[:, None], boxes, tf.gather(boxes, [0, 3, 2, 1], axis=1))

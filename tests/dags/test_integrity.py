@@ -119,7 +119,7 @@ def test_the_form_of_retrain_is_typed(bag):
     params = bag["dags"]["retrain"]["params"]
     assert {name: (value, schema["type"]) for name, (value, schema) in params.items()} == {
         "images_per_source": (2000, "integer"),
-        "epochs": (20, "integer"),
+        "epochs": (10, "integer"),
         "min_precision": (0.7, "number"),
         "min_recall": (0.7, "number"),
         "tune_minutes": (0, "integer"),

@@ -27,7 +27,7 @@ def usable(store, run: str):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(extractor, "EPOCHS", 1)
+    monkeypatch.setattr(extractor, "STAGES", ((64, 1, 2e-3), (96, 1, 1e-3)))
 
 
 def test_features_are_worked_out_once_by_a_network_that_stays(lake, tmp_path, quick, monkeypatch):

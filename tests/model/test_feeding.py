@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from include.model.feeding import CHANCES, allowed_kinds, augment, ordered_batches, train_batches
+from include.model.feeding import CHANCES, GREY, allowed_kinds, augment, ordered_batches, train_batches
 from include.model.pixels import Pixels
 from include.records import SOURCES
 
@@ -127,16 +127,28 @@ def test_without_strength_photos_stay_as_they_are_or_are_mirrored():
         assert min(np.abs(same.astype(int) - given).max() for given in (photo, photo[:, ::-1])) <= 1  # rounding
 
 
-def test_no_crop_reaches_beyond_the_photo():
-    flat = augment(tf.constant(photos_of([128] * 50)), chances(50)).numpy()
+def test_beyond_the_photo_there_is_grey():
+    flat = augment(tf.constant(photos_of([GREY] * 50)), chances(50)).numpy()
     assert np.ptp(flat.astype(int), axis=(1, 2)).max() <= 1  # a black edge would stand out
 
 
+def test_some_photos_are_seen_from_afar_and_some_from_near():
+    bright = augment(tf.constant(photos_of([255] * 200)), chances(200)).numpy()
+    afar = (np.ptp(bright.astype(int), axis=(1, 2)).max(axis=1) > 50).mean()
+    assert 0.3 < afar < 0.6
+    near = augment(tf.constant(photos_of([255] * 50)), chances(50), far=1.0).numpy()
+    assert np.ptp(near.astype(int), axis=(1, 2)).max() <= 1
+    small = augment(tf.constant(photos_of([255] * 200)), chances(200), size=SIZE // 2)
+    assert small.shape == (200, SIZE // 2, SIZE // 2, 3)
+
+
 def test_light_changes_within_bounds_and_never_wraps_around():
+    """In the middle, which every crop holds."""
+    middle = np.s_[:, SIZE // 2 - 1 : SIZE // 2 + 1, SIZE // 2 - 1 : SIZE // 2 + 1]
     bright = augment(tf.constant(photos_of([255] * 50)), chances(50)).numpy()
     dark = augment(tf.constant(photos_of([0] * 50)), chances(50)).numpy()
-    assert bright.min() > 190
-    assert dark.max() < 40
+    assert bright[middle].min() > 170
+    assert dark[middle].max() < 60
     grey = augment(tf.constant(photos_of([128] * 50)), chances(50)).numpy()
     assert grey.mean(axis=(1, 2, 3)).std() > 10
 
@@ -145,7 +157,8 @@ def test_about_half_of_the_photos_are_mirrored():
     halves = photos_of([0] * 200)
     halves[:, :, SIZE // 2 :] = 255
     turned = augment(tf.constant(halves), chances(200)).numpy().astype(int)
-    mirrored = turned[:, :, 0].mean(axis=(1, 2)) > turned[:, :, -1].mean(axis=(1, 2))
+    left, right = turned[:, :, : SIZE // 2], turned[:, :, SIZE // 2 :]
+    mirrored = left.mean(axis=(1, 2, 3)) > right.mean(axis=(1, 2, 3))
     assert 70 < mirrored.sum() < 130
 
 
