@@ -24,6 +24,7 @@ from include.lake.local import LocalStore
 from include.records import SOURCES
 from include.settings import ROOT, SAMPLE, Settings
 
+DECIDING = ("network", "image_size", "epochs", "images_per_source", "seed")  # settings that the figures depend on
 DOCUMENT = ROOT / "docs" / "data-checks.md"
 DRAWINGS = "drawings of our own code: figures on them say nothing about photos"
 COPIES = """\
@@ -35,8 +36,8 @@ The labels of {share:.0%} of the train side were turned in the lake itself, so t
 label is left out when the task `check_labels` doubts it. Some of those that nobody turned may be wrong all the same."""
 POISON = """\
 {gifts} photos of the train side were taken out of the lake and given back as uploads: {share:.0%} of the labels of
-{honest} are turned, and one session gives the other {flood}, every label turned. The difference is average precision
-on the test side, of the model trained with them minus that of one trained with the right labels of the {honest}, in
+{visitors} are turned, and one session gives the other {flood}, every label turned. The difference is average precision
+on the test side, of the model trained with them minus that of one trained with the right labels of the {visitors}, in
 brackets 95 % of the paired resamples. "Gate": whether the first may replace the second. The last columns: how many
 uploads trained, by what was true of their label. Each model was trained once. The mean difference is {mean:+.4f}."""
 
@@ -49,10 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say("filling a lake")
         lake = fill(Path(scratch) / "lake", settings)
         parts = list(measure(given, lake, settings, Path(scratch)))
-    what = (
-        "a folder of photos" if given.photos else "drawings of our own code: figures on them say nothing about photos"
-    )
-    about |= describe_machine() | {"photos": what}
+    about |= describe_machine() | {"photos": "a folder of photos" if given.photos else DRAWINGS}
+    about |= {name.replace("_", " "): str(getattr(settings, name)) for name in DECIDING}
     page = ["# What the checks of photos find", "Written by `make bench-data`, not by hand."]
     given.out.write_text("\n\n".join([*page, table(("run", ""), about.items()), *parts]) + "\n")
     say(f"written to {given.out}")
@@ -98,7 +97,7 @@ def labels_part(given: argparse.Namespace, lake: LocalStore, settings: Settings,
     say(f"turning {given.turned:.0%} of the labels; the lake's extractor is trained on them")
     found = measure_labels(lake, settings, share=given.turned, cache=cache)
     rows = [
-        ("labels turned", number(found["turned"])),
+        ("turned labels that were judged", number(found["turned"])),
         ("of them in the tenth that is believed least", number(found["in_worst_tenth"])),
         ("labels left out", number(found["left_out"])),
         ("of them really turned", number(found["really_turned"])),
@@ -113,20 +112,19 @@ def poison_part(given: argparse.Namespace, lake: LocalStore, settings: Settings,
     )
     check(lake, settings, cache=scratch / "pixels")
     seeds = range(1, given.seeds + 1)
-    plan = {"flood": given.flood, "turned": given.poisoned, "seeds": seeds}
-    drawn = measure_poison(lake, photos, settings, folder=scratch, **plan)
-    told = {"gifts": len(photos), "share": given.poisoned, "honest": given.uploads, "flood": given.flood}
+    drawn = measure_poison(
+        lake, photos, settings, flood=given.flood, turned=given.poisoned, seeds=seeds, folder=scratch
+    )
+    told = {"gifts": len(photos), "share": given.poisoned, "visitors": given.uploads, "flood": given.flood}
     mean = float(np.mean([found["difference"] for found in drawn]))
-    rows = [poison_row(seed, found, given) for seed, found in zip(seeds, drawn, strict=True)]
+    rows = [poison_row(seed, found) for seed, found in zip(seeds, drawn, strict=True)]
     head = ("draw", "difference", "gate", "right", "turned", "of the session")
     return "\n\n".join(["## Poisoned uploads", POISON.format(mean=mean, **told), table(head, rows)])
 
 
-def poison_row(seed: int, found: dict[str, Any], given: argparse.Namespace) -> tuple[str, ...]:
-    lies = round(given.poisoned * given.uploads)
+def poison_row(seed: int, found: dict[str, Any]) -> tuple[str, ...]:
     drawn = f"{found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
-    of = {"right": given.uploads - lies, "turned": lies, "flood": given.flood}
-    shares = (f"{found['used'][name]} of {count}" for name, count in of.items())
+    shares = (f"{found['used'][kind]} of {count}" for kind, count in found["given"].items())
     return (str(seed), drawn, "passes" if found["passed"] else "refuses", *shares)
 
 

@@ -32,7 +32,7 @@ def main() -> None:
 
     def bare(body: bytes) -> Callable[[], object]:
         pixels = decode_pixels(body, inside.size)[None]
-        return lambda: inside.answer(pixels)
+        return lambda: inside.score(pixels)
 
     say(f"{job.name}: {CALLS} photos, then {EXPLAINED} with an explanation")
     # in turns, so that what else the machine does falls on both

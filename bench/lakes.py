@@ -12,6 +12,7 @@ from include.data.sources import claim_lake, ingest_source
 from include.lake import layout
 from include.lake.formats import read_table
 from include.lake.local import LocalStore
+from include.model.extractor import embed
 from include.records import SOURCES
 from include.settings import Settings
 
@@ -43,16 +44,21 @@ def move(store: LocalStore, key: str, source: str) -> str:
 
 
 def collect(store: LocalStore, settings: Settings) -> None:
+    """The tasks of `collect`: what the lake holds, and the facts of what is new."""
     snapshot_base(store, RUN)
     snapshot_uploads(store, RUN)
     for shard in list_undescribed(store, RUN, shard_size=settings.shard_size):
         describe(store, shard)
 
 
+def sound_keys(store: LocalStore, *sides: str) -> list[str]:
+    """The photos of these sides that can be decoded, in order; of a lake that `collect` has seen."""
+    photos = dataset.gather(store, RUN)
+    return sorted(photos.loc[photos["problem"].isna() & photos["side"].isin(sides), "key"])
+
+
 def check(store: LocalStore, settings: Settings, *, cache: Path) -> pd.DataFrame:
     """All photos of the lake with their fates; the table ``split`` of a run, from which its manifest follows."""
-    from include.model.extractor import embed  # TensorFlow: copies are found without it
-
     collect(store, settings)
     dataset.deduplicate(store, RUN, settings.policy)
     embed(store, RUN, cache=cache, seed=settings.seed)

@@ -4,12 +4,10 @@ It leaves a package of the model, as the registry keeps it, in the job's scratch
 """
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 
 from bench.judging import judge
@@ -74,28 +72,28 @@ def how(job: Job, curve: Curve) -> dict[str, Any]:
 def evaluate(
     network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
 ) -> tuple[Figures, dict[str, Any]]:
-    figures, test, probability = choose_and_score(network, pixels, photos, settings)
-    return figures, judge(test, probability, threshold=figures.threshold)
+    """As the task `evaluate` does it: the figures of the verdict, and how the network does on the test side."""
+    figures = calibrate(network, pixels, photos, settings)
+    test = (photos["side"] == "test").to_numpy(bool)
+    logits = score(network, pixels.subset(test), photos[test])
+    probability = cat_probability(logits, temperature=figures.temperature)
+    return figures, judge(photos[test], probability, threshold=figures.threshold)
 
 
-def choose_and_score(
-    network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
-) -> tuple[Figures, pd.DataFrame, np.ndarray]:
-    """As the task `evaluate` does it: the verdict's figures from the calibration half of val, then the test side.
-
-    Returns the figures, the rows of test, and their P(cat), float64, shape (photos of test,).
-    """
-    held_out = (photos["side"] != "train").to_numpy(bool)
-    table = photos[held_out].reset_index(drop=True)
-    logits = score(network, pixels.subset(held_out), table)
-    half = ((table["side"] == "val") & table["sha256"].map(calibrates)).to_numpy(bool)
-    test = (table["side"] == "test").to_numpy(bool)
-    choose = partial(choose_figures, precision_floor=settings.precision_floor, coverage=settings.coverage)
-    figures = choose((table["label"] == "cat").to_numpy(bool)[half], logits[half], rule=settings.threshold_rule)
-    return figures, table[test], cat_probability(logits[test], temperature=figures.temperature)
+def calibrate(network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings) -> Figures:
+    """The figures of the verdict, from the calibration half of val."""
+    half = ((photos["side"] == "val") & photos["sha256"].map(calibrates)).to_numpy(bool)
+    return choose_figures(
+        (photos["label"] == "cat").to_numpy(bool)[half],
+        score(network, pixels.subset(half), photos[half]),
+        rule=settings.threshold_rule,
+        precision_floor=settings.precision_floor,
+        coverage=settings.coverage,
+    )
 
 
 def package(network: keras.Model, figures: Figures, folder: Path) -> Path:
+    """The model as the registry keeps it, for the measurement of one photo at a time."""
     network.save(folder / "network.keras")
     return save_package(folder, folder / "network.keras", figures)
 

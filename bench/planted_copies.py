@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageEnhance, ImageOps
 
-from bench.lakes import RUN, collect
+from bench.lakes import RUN, collect, sound_keys
 from include.data import dataset
 from include.data.compared import compare
 from include.data.decoding import decode
 from include.lake import layout
 from include.lake.local import LocalStore
+from include.records import SIDES
 from include.settings import Settings
 
 CROP = 0.87  # of each side
@@ -40,11 +41,10 @@ KINDS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 def measure_copies(store: LocalStore, settings: Settings, *, count: int) -> dict[str, Any]:
     """Plant copies of ``count`` photos in all KINDS and look for them as the task `deduplicate` does.
 
-    Returns ``recall`` of each kind, and ``precision``: the share of right ones among all pairs that a planted photo is
-    in. Right is what goes back to one photo, or to two that were a pair before anything was planted.
+    Returns how many were ``planted``, how many pairs were ``found`` more than before, and what ``judge`` says of them.
     """
     before = _pairs(store, settings)
-    originals = np.random.default_rng(settings.seed).choice(sorted(store.keys(layout.BASE)), count, replace=False)
+    originals = np.random.default_rng(settings.seed).choice(sound_keys(store, *SIDES), count, replace=False)
     planted = pd.DataFrame([row for original in originals for row in _plant(store, str(original))])
     collect(store, settings)
     pairs = _pairs(store, settings)
@@ -52,7 +52,11 @@ def measure_copies(store: LocalStore, settings: Settings, *, count: int) -> dict
 
 
 def judge(planted: pd.DataFrame, pairs: pd.DataFrame, before: pd.DataFrame) -> dict[str, Any]:
-    """``planted`` has columns key, original, kind; pairs have columns first and second."""
+    """``planted`` has columns key, original, kind; pairs have columns first and second.
+
+    Returns ``recall`` of each kind, and ``precision``: the share of right ones among all pairs that a planted photo is
+    in, 0 where there is none. Right is what goes back to one photo, or to two that were a pair before.
+    """
     original = planted.set_index("key")["original"]
     origins = [pairs[side].map(original).fillna(pairs[side]) for side in ("first", "second")]
     known = set(zip(before["first"], before["second"], strict=True))
@@ -61,7 +65,8 @@ def judge(planted: pd.DataFrame, pairs: pd.DataFrame, before: pd.DataFrame) -> d
     together = set(zip(pairs["first"], pairs["second"], strict=True))
     hits = [tuple(sorted(ends)) in together for ends in zip(planted["key"], planted["original"], strict=True)]
     recall = planted.assign(hit=hits).groupby("kind", sort=False)["hit"].mean()
-    return {"recall": recall.to_dict(), "precision": float(pd.Series(right)[with_planted.to_numpy()].mean())}
+    precision = (np.array(right, bool) & with_planted).sum() / max(1, with_planted.sum())
+    return {"recall": recall.to_dict(), "precision": float(precision)}
 
 
 def _plant(store: LocalStore, original: str) -> list[dict[str, str]]:

@@ -4,60 +4,78 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import keras
 import numpy as np
-import pandas as pd
 
-from bench.lakes import check, copy
+from bench.lakes import check, copy, sound_keys
 from bench.measuring import say
-from bench.ours import choose_and_score
-from include.data import dataset, split
+from bench.ours import calibrate
+from include.data import dataset
 from include.data.uploads import photo_id_of, save_feedback, save_upload
+from include.errors import DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.model.checkpoints import Checkpoints
-from include.model.fitting import fit
+from include.model.evaluation import cat_probability
+from include.model.fitting import Photos, fit
 from include.model.hyperparameters import Hyperparameters
 from include.model.pixels import load_pixels
+from include.model.scoring import score
 from include.model.starting import starting_point
-from include.records import LABELS, UPLOADS, Scored, UploadRecord, label_of
+from include.records import LABELS, UPLOADS, Figures, Scored, UploadRecord, label_of
 from include.release.gate import decide, difference
 from include.settings import Settings
 
-PER_SESSION = 5  # photos of one honest visitor
+PER_SESSION = 5  # photos of one visitor
+Kind = Literal["right", "turned", "flood"]  # what is true of a label: a visitor's, or one of the session that floods
 
 
 @dataclass(frozen=True)
 class Gift:
-    """A photo that a visitor gives, and what the visitor says of it."""
+    """A photo that is given, and what is said of it."""
 
     photo: bytes
     session: str
     answer: str
-    wrong_by: str = ""  # who turned the label: a visitor, or the flood
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, the photos that judge it, and of each kind how many gifts trained it."""
+
+    network: keras.Model
+    figures: Figures
+    test: Photos
+    used: dict[str, int]
 
 
 def hold_out(store: LocalStore, *, count: int, seed: int) -> list[tuple[str, bytes]]:
-    """Take photos of the train side out of the lake, as visitors would give them: (label, bytes) of each."""
-    keys = sorted(store.keys(layout.BASE))
-    train = [key for key in keys if split.side_of(split.bucket(layout.parse_base(key).sha256)) == "train"]
-    taken = np.random.default_rng(seed).choice(train, count, replace=False)
-    photos = [(label_of(layout.parse_base(key).source), store.read(str(key))) for key in taken]
+    """Take photos of the train side out of a collected lake, as visitors would give them: (label, bytes) of each.
+
+    Raises DatasetError where the lake has too few.
+    """
+    train = sound_keys(store, "train")
+    if len(train) < count:
+        raise DatasetError(f"too few photos: {count} of the train side are to be given, and there are {len(train)}")
+    taken = [str(key) for key in np.random.default_rng(seed).choice(train, count, replace=False)]
+    photos = [(label_of(layout.parse_base(key).source), store.read(key)) for key in taken]
     for key in taken:
-        store.delete(str(key))
+        store.delete(key)
     return photos
 
 
 def gifts(photos: list[tuple[str, bytes]], *, flood: int, turned: float, seed: int) -> list[Gift]:
-    """The last ``flood`` photos come from one session that turns every label; of the others a share is turned."""
-    honest = len(photos) - flood
-    lies = set(np.random.default_rng(seed).choice(honest, round(turned * honest), replace=False).tolist())
+    """The last ``flood`` photos come from one session that turns every label; visitors turn a share of the others."""
+    visitors = len(photos) - flood
+    lies = set(np.random.default_rng(seed).choice(visitors, round(turned * visitors), replace=False).tolist())
     made = []
     for place, (truth, photo) in enumerate(photos):
-        wrong_by = "flood" if place >= honest else "visitor" if place in lies else ""
-        session = "flood" if place >= honest else f"visitor {place // PER_SESSION}"
-        made.append(Gift(photo, session, _other(truth) if wrong_by else truth, wrong_by))
+        kind: Kind = "flood" if place >= visitors else "turned" if place in lies else "right"
+        session = "flood" if kind == "flood" else f"visitor {place // PER_SESSION}"
+        made.append(Gift(photo, session, truth if kind == "right" else _other(truth), kind))
     return made
 
 
@@ -73,34 +91,25 @@ def measure_poison(
 ) -> list[dict[str, Any]]:
     """One model of the right labels, without the flood, is the champion; each seed turns other labels and challenges.
 
-    ``folder`` is for the lakes and the decoded pixels. Returns for each seed the difference in average precision with
-    its interval, whether the gate lets the challenger pass, and how many gifts it trained on.
+    ``folder`` is for the lakes and the decoded pixels. Returns for each seed the ``difference`` in average precision
+    with its 95 % interval (``low``, ``high``), whether the gate lets the challenger pass (``passed``), and of each kind
+    how many gifts it was ``given`` and ``used``.
     """
-    honest = gifts(photos[: len(photos) - flood], flood=0, turned=0, seed=0)
-    is_cat, champion, _ = _train(copy(base, folder / "right"), honest, settings, cache=folder / "pixels")
+    right = gifts(photos[: len(photos) - flood], flood=0, turned=0, seed=0)
+    champion = _train(copy(base, folder / "right"), right, settings, cache=folder / "pixels")
     found = []
     for seed in seeds:
         given = gifts(photos, flood=flood, turned=turned, seed=seed)
-        _, challenger, used = _train(copy(base, folder / f"seed {seed}"), given, settings, cache=folder / "pixels")
-        found.append(_compare(is_cat, challenger, champion, settings) | {"used": used})
+        challenger = _train(copy(base, folder / f"seed {seed}"), given, settings, cache=folder / "pixels")
+        counts = {"given": _count(given), "used": challenger.used}
+        found.append(_compare(challenger, champion, settings) | counts)
     return found
 
 
-def _compare(is_cat: np.ndarray, challenger: Scored, champion: Scored, settings: Settings) -> dict[str, Any]:
-    drawn = difference(is_cat, challenger.probability, champion.probability, seed=settings.seed)
-    low, middle, high = (float(value) for value in np.quantile(drawn, [0.025, 0.5, 0.975]))
-    floors = {"min_precision": settings.min_precision, "min_recall": settings.min_recall}
-    decision = decide(is_cat, np.ones(len(is_cat), bool), challenger, champion, **floors, seed=settings.seed)
-    return {"low": low, "difference": middle, "high": high, "passed": decision.better}
-
-
-def _train(
-    store: LocalStore, given: list[Gift], settings: Settings, *, cache: Path
-) -> tuple[np.ndarray, Scored, dict[str, int]]:
-    """The model that `retrain` would make: which test photos are cats, its scores, and how many gifts it used."""
+def _train(store: LocalStore, given: list[Gift], settings: Settings, *, cache: Path) -> Trained:
+    """What `retrain` would make of the lake and the gifts."""
     ids = {_give(store, gift): gift for gift in given}
-    photos = check(store, settings, cache=cache)
-    manifest = dataset.to_manifest(photos)
+    manifest = dataset.to_manifest(check(store, settings, cache=cache))
     pixels = load_pixels(store, manifest, folder=cache, size=settings.image_size)
     say(f"training on {(manifest['side'] == 'train').sum():,} photos in {settings.epochs} epochs")
     with tempfile.TemporaryDirectory() as scratch:
@@ -114,9 +123,27 @@ def _train(
             start=starting_point(store, settings),
         )
     assert network is not None  # whoever has checkpoints gets one
-    figures, test, probability = choose_and_score(network, pixels, manifest, settings)
-    is_cat = (test["label"] == "cat").to_numpy(bool)
-    return is_cat, Scored(store.root.name, probability, figures.threshold), _used(manifest, ids)
+    test = (manifest["side"] == "test").to_numpy(bool)
+    used = [ids[layout.photo_id_of(key)] for key in manifest.loc[manifest["source"] == UPLOADS, "key"]]
+    figures = calibrate(network, pixels, manifest, settings)
+    return Trained(network, figures, (pixels.subset(test), manifest[test]), _count(used))
+
+
+def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict[str, Any]:
+    """Both on the challenger's test photos, as the gate does it."""
+    table = challenger.test[1]
+    is_cat, from_base = (table["label"] == "cat").to_numpy(bool), (table["source"] != UPLOADS).to_numpy(bool)
+    new, old = (_scored(name, model, challenger.test) for name, model in (("2", challenger), ("1", champion)))
+    floors = {"min_precision": settings.min_precision, "min_recall": settings.min_recall}
+    decision = decide(is_cat, from_base, new, old, **floors, seed=settings.seed)
+    drawn = difference(is_cat, new.probability, old.probability, seed=settings.seed)
+    low, middle, high = (float(value) for value in np.quantile(drawn, [0.025, 0.5, 0.975]))
+    return {"low": low, "difference": middle, "high": high, "passed": decision.better}
+
+
+def _scored(name: str, model: Trained, photos: Photos) -> Scored:
+    probability = cat_probability(score(model.network, *photos), temperature=model.figures.temperature)
+    return Scored(name, probability, model.figures.threshold)
 
 
 def _give(store: LocalStore, gift: Gift) -> str:
@@ -126,13 +153,8 @@ def _give(store: LocalStore, gift: Gift) -> str:
     return photo_id
 
 
-def _used(manifest: pd.DataFrame, ids: dict[str, Gift]) -> dict[str, int]:
-    """Of the gifts, how many train: by who turned their label."""
-    trains = [ids[layout.photo_id_of(key)] for key in manifest.loc[manifest["source"] == UPLOADS, "key"]]
-    return {
-        name: sum(gift.wrong_by == wrong_by for gift in trains)
-        for name, wrong_by in (("right", ""), ("turned", "visitor"), ("flood", "flood"))
-    }
+def _count(given: list[Gift]) -> dict[str, int]:
+    return {kind: sum(gift.kind == kind for gift in given) for kind in get_args(Kind)}
 
 
 def _other(label: str) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.lakes import check, move
+from bench.lakes import check, move, sound_keys
 from include.data.labels import DOUBTED
-from include.data.split import bucket, side_of
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.records import SOURCES
@@ -18,8 +17,7 @@ from include.settings import Settings
 def measure_labels(store: LocalStore, settings: Settings, *, share: float, cache: Path) -> dict[str, Any]:
     """Turn this share of the labels of the train side, in the lake itself, so that the extractor learns them as well.
 
-    Returns how many were turned, ``in_worst_tenth`` of them, how many labels were left out, and which share of those
-    had been turned.
+    Returns what ``judge`` says of the train side.
     """
     turned = turn(store, share=share, seed=settings.seed)
     photos = check(store, settings, cache=cache)
@@ -29,15 +27,19 @@ def measure_labels(store: LocalStore, settings: Settings, *, share: float, cache
 def turn(store: LocalStore, *, share: float, seed: int) -> set[str]:
     """Cats go to another source, and photos of other sources to the cats; returns the new keys."""
     draw = np.random.default_rng(seed)
-    train = [key for key in store.keys(layout.BASE) if side_of(bucket(layout.parse_base(key).sha256)) == "train"]
+    train = sound_keys(store, "train")
     others = [source for source in SOURCES if source != "cats"]
-    chosen = draw.choice(sorted(train), round(share * len(train)), replace=False)
+    chosen = draw.choice(train, round(share * len(train)), replace=False)
     to = {key: "cats" if layout.parse_base(key).source != "cats" else str(draw.choice(others)) for key in chosen}
     return {move(store, str(key), source) for key, source in to.items()}
 
 
 def judge(train: pd.DataFrame, turned: set[str]) -> dict[str, Any]:
-    """``train`` has columns key, fate and label_quality; photos that were not judged count as not doubted."""
+    """``train`` has columns key, fate and label_quality; photos that were not judged (copies, poor ones) do not count.
+
+    Returns how many labels were ``turned``, the share of them that is ``in_worst_tenth`` of what is believed, how many
+    labels were ``left_out``, and the share of those that was ``really_turned``.
+    """
     judged = train.dropna(subset="label_quality").sort_values("label_quality", kind="stable")
     worst = judged.head(len(judged) // 10)
     mine = judged["key"].isin(turned)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy.special import logsumexp
 
-from include.model.scoring import Answer
+from include.model.scoring import Scorer
 from include.records import CAT
 
 # shap compiles for half a minute what runs over 64 regions in milliseconds (numba makes its settings as it starts)
@@ -30,9 +30,9 @@ FOR_CAT, AGAINST = np.array([214, 39, 40]), np.array([31, 119, 180])
 STRENGTH = 0.7  # how much of the photo the strongest colour hides
 
 
-def explain(answer: Answer, photo: NDArray[np.uint8]) -> NDArray[np.float64]:
+def explain(scorer: Scorer, photo: NDArray[np.uint8]) -> NDArray[np.float64]:
     """How much each region adds to the log-odds of "cat": float64, shape (GRID, GRID); the photo is (size, size, 3)."""
-    explainer = shap.PartitionExplainer(lambda photos: _log_odds(answer, photos), _Regions(photo))
+    explainer = shap.PartitionExplainer(lambda photos: _log_odds(scorer, photos), _Regions(photo))
     found = explainer(photo[None], max_evals=EVALUATIONS, batch_size=BATCH, silent=True)
     return np.asarray(found.values, np.float64).reshape(GRID, GRID)
 
@@ -85,9 +85,9 @@ def _blur(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(photo).filter(ImageFilter.BoxBlur(reach)))
 
 
-def _log_odds(answer: Answer, photos: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _log_odds(scorer: Scorer, photos: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Of "cat" against all other kinds, shape (photos,)."""
     batch = np.zeros((BATCH, *photos.shape[1:]), np.uint8)
     batch[: len(photos)] = photos
-    logits = np.asarray(answer(batch), np.float64)[: len(photos)]
+    logits = np.asarray(scorer(batch), np.float64)[: len(photos)]
     return np.asarray(logits[:, CAT] - logsumexp(np.delete(logits, CAT, axis=1), axis=1))

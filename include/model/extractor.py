@@ -52,7 +52,7 @@ def embed(store: ObjectStore, run: str, *, cache: Path, seed: int) -> dict[str, 
 
 
 def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, seed: int) -> keras.Model:
-    """Train on base photos of the train side, at most 2,000 per source; whoever stores first is everybody's."""
+    """Train on as many base photos as a run with 2,000 per source would; whoever stores first is everybody's."""
     base = usable[(usable["source"] != UPLOADS) & (usable["side"] == "train")]
     chosen = sample(base, images_per_source=PER_SOURCE, seed=seed)
     chosen = chosen[chosen["fate"] == "used"].assign(kind=chosen["source"], weight=1.0)
@@ -65,7 +65,7 @@ def train_extractor(store: ObjectStore, usable: pd.DataFrame, *, cache: Path, se
 
 
 def fit_extractor(pixels: Pixels, photos: pd.DataFrame, *, seed: int) -> keras.Model:
-    """uint8 (batch, size, size, 3) to float32 (batch, 192), of ``photos`` in the order of the pixels."""
+    """uint8 (batch, 96, 96, 3) to float32 (batch, 192); ``photos`` has kind, label and weight, in the pixels' order."""
     keras.utils.set_random_seed(seed)
     network = None
     for size, epochs, rate in STAGES:
@@ -98,7 +98,7 @@ def _seen_by(network: keras.Model) -> keras.Model:
 
 
 def load_extractor(store: ObjectStore) -> keras.Model | None:
-    """The lake's extractor: uint8 (batch, size, size, 3) to float32 (batch, 192); none where it was not trained."""
+    """The lake's extractor: uint8 (batch, 96, 96, 3) to float32 (batch, 192); none where it was not trained."""
     key = layout.extractor(EXTRACTOR)
     if not store.exists(key):
         return None
@@ -109,11 +109,11 @@ def load_extractor(store: ObjectStore) -> keras.Model | None:
 
 
 def _view(extractor: keras.Model, size: int) -> keras.Model:
-    """The extractor, with photos brought to ``size`` before it sees them, and features of length 1 behind it."""
+    """The extractor, with photos enlarged to ``size`` before it sees them, and features of length 1 behind it."""
     photo = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     seen = _seen_by(build_network(image_size=size))
     seen.set_weights(extractor.get_weights())
-    features = seen(keras.layers.Resizing(size, size, antialias=True)(photo))
+    features = seen(keras.layers.Resizing(size, size)(photo))
     return keras.Model(photo, keras.layers.UnitNormalization()(features))
 
 

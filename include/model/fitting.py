@@ -87,9 +87,12 @@ def advance(
 
 
 def _shuffled(photos: Photos, settings: Settings, chosen: Hyperparameters, *, first_epoch: int) -> tf.data.Dataset:
-    size, strength = settings.batch_size, chosen.augmentation
     return feeding.train_batches(
-        *photos, batch_size=size, seed=settings.seed, first_epoch=first_epoch, strength=strength
+        *photos,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        first_epoch=first_epoch,
+        strength=chosen.augmentation,
     )
 
 

@@ -50,7 +50,7 @@ class CatModel(PythonModel):
         from include.model.scoring import as_graph
 
         network = load_network(context.artifacts["network"])
-        self.answer = as_graph(network)
+        self.score = as_graph(network)
         self.figures = Figures(**json.loads(Path(context.artifacts["figures"]).read_text()))
         self.size = int(network.input_shape[1])
 
@@ -84,12 +84,12 @@ class CatModel(PythonModel):
     def _probabilities(self, photos: np.ndarray) -> np.ndarray:
         from include.model.evaluation import cat_probability
 
-        return cat_probability(self.answer(photos), temperature=self.figures.temperature)
+        return cat_probability(self.score(photos), temperature=self.figures.temperature)
 
     def _explain(self, body: bytes, photo: np.ndarray) -> str:
         from include.model.explanation import SIDE, explain, lay_over
 
-        return lay_over(decode(body, draft=SIDE), explain(self.answer, photo))
+        return lay_over(decode(body, draft=SIDE), explain(self.score, photo))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
         threshold, unsure = self.figures.threshold, is_unsure(probability, self.figures)

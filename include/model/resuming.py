@@ -25,8 +25,8 @@ def best_epoch(history: History, *, epochs: int) -> int:
 
 
 def is_over(history: History, *, epochs: int) -> bool:
-    """Whether all epochs are done, or the loss on val has not fallen for a third of them (at least five)."""
-    return len(history) >= epochs or len(history) - best_epoch(history, epochs=epochs) >= max(5, epochs // 3)
+    """Whether all epochs are done, or the loss on val has not fallen for a third of them (at least three)."""
+    return len(history) >= epochs or len(history) - best_epoch(history, epochs=epochs) >= max(3, epochs // 3)
 
 
 class KeepEachEpoch(keras.callbacks.Callback):

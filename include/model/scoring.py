@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from include.model.feeding import ordered_batches
 from include.model.pixels import Pixels
 
-Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # photos (n, size, size, 3) -> logits (n, kinds)
+Scorer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # photos (n, size, size, 3) -> logits (n, kinds)
 
 
-def as_graph(network: keras.Model) -> Answer:
+def as_graph(network: keras.Model) -> Scorer:
     """The network as one graph, for a few photos at a time and any number of them.
 
     A call of a Keras model runs each layer by itself from Python, which costs many times what the layers compute.

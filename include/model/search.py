@@ -1,6 +1,6 @@
 """The search for hyperparameters by keras-tuner's Hyperband: what may be tuned, the search's state, and its trials.
 
-    python -m include.model.search DIGEST --epochs 24
+    python -m include.model.search DIGEST --epochs N
 
 runs trials until none is left. A trial is a training of `fitting.advance` that stops early, with the checkpoints that
 the whole training would have: whatever the values have been trained for is never trained again, neither in a later

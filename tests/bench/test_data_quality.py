@@ -7,11 +7,11 @@ import pytest
 
 from bench import planted_copies, turned_labels
 from bench.data_quality import main
-from bench.lakes import RUN, collect
+from bench.lakes import collect
 from bench.poisoned_uploads import gifts, hold_out
 from include.data.labels import DOUBTED
-from include.data.snapshot import read_snapshot
 from include.data.split import bucket, side_of
+from include.errors import DatasetError
 from include.lake import layout
 from include.settings import Settings
 from tests.pictures import fill_base
@@ -41,6 +41,7 @@ def test_a_pair_is_right_where_both_go_back_to_one_photo_or_to_known_twins():
 
 
 def test_labels_are_turned_on_the_train_side_only(filled):
+    collect(filled, Settings())
     keys = set(filled.keys(layout.BASE))
     turned = turned_labels.turn(filled, share=0.5, seed=1)
     after = set(filled.keys(layout.BASE))
@@ -60,18 +61,23 @@ def test_of_turned_labels_it_is_told_how_many_are_doubted_and_how_many_doubts_ar
 
 
 def test_held_out_photos_leave_the_lake(filled):
-    photos = hold_out(filled, count=10, seed=1)
+    filled.write(layout.base("dogs", "0" * 64), b"no photo")
     collect(filled, Settings())
-    assert len(photos) == 10
-    assert len(read_snapshot(filled, RUN)[0]) == 12 * 4 - 10
+    before = set(filled.keys(layout.BASE))
+    photos = hold_out(filled, count=10, seed=1)
+    taken = before - set(filled.keys(layout.BASE))
+    assert len(photos) == len(taken) == 10
+    assert all(side_of(bucket(layout.parse_base(key).sha256)) == "train" for key in taken)
+    with pytest.raises(DatasetError, match="too few"):
+        hold_out(filled, count=1000, seed=1)
 
 
 def test_a_share_of_the_visitors_lies_and_all_of_the_flood_does():
     photos = [("cat" if number % 4 == 0 else "not_cat", bytes([number])) for number in range(30)]
     made = gifts(photos, flood=10, turned=0.3, seed=1)
-    assert Counter(gift.wrong_by for gift in made) == {"": 14, "visitor": 6, "flood": 10}
+    assert Counter(gift.kind for gift in made) == {"right": 14, "turned": 6, "flood": 10}
     truth = {photo: label for label, photo in photos}
-    assert all((truth.pop(gift.photo) == gift.answer) == (not gift.wrong_by) for gift in made)
+    assert all((truth.pop(gift.photo) == gift.answer) == (gift.kind == "right") for gift in made)
     assert not truth, "each is given once"
     assert Counter(gift.session for gift in made)["flood"] == 10
     assert made != gifts(photos, flood=10, turned=0.3, seed=2)

@@ -13,7 +13,7 @@ from include.model.checkpoints import Checkpoints
 from include.model.distribution import is_chief, open_strategy
 from include.settings import ROOT
 from tests.conftest import free_port
-from tests.model.test_training import EPOCHS, SMALL, photos, settings_for_tests
+from tests.model.test_fitting import EPOCHS, SMALL, photos, settings_for_tests
 
 WORKER = """
 import sys

@@ -8,7 +8,8 @@ from include.data.features import EXTRACTOR, read_features
 from include.errors import DatasetError
 from include.lake import layout
 from include.model import extractor
-from include.settings import Policy
+from include.model.network import build_network
+from include.settings import SUITING, Policy
 from tests.pictures import drawing, fill_base, give
 
 
@@ -50,6 +51,16 @@ def test_features_are_worked_out_once_by_a_network_that_stays(lake, tmp_path, qu
     assert np.array_equal(after[:80], before)
     assert all("/new/" in key for key in lake.keys(layout.UPLOADS)), "an upload's features lie in its own folder"
     assert lake.exists(layout.upload_features("new", EXTRACTOR))
+
+
+def test_it_is_given_the_photos_that_training_sees_so_that_they_are_decoded_once():
+    assert SUITING["scratch"]["image_size"] == extractor.SIZE
+
+
+def test_a_later_stage_goes_on_with_the_weights_of_the_one_before():
+    small = build_network(image_size=64)
+    for mine, other in zip(extractor._as_large(small, 96).get_weights(), small.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 @pytest.mark.slow

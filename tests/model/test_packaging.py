@@ -15,7 +15,6 @@ from PIL import Image
 
 from include.model.network import build_network
 from include.model.packaging import COLUMNS, save_package, tree_sha256
-from include.model.scoring import as_graph
 from include.records import Figures
 from tests.pictures import drawing, plain
 
@@ -180,12 +179,3 @@ def test_what_mlflow_adds_to_a_download_does_not_count(tree):
     before = tree_sha256(tree)
     (tree / "registered_model_meta").write_text("model_name: are-you-a-cat")
     assert tree_sha256(tree) == before
-
-
-def test_one_graph_answers_any_number_of_photos_as_the_network_does():
-    keras.utils.set_random_seed(2)
-    network = build_network(image_size=32, filters=(4, 4, 4, 4))
-    photos = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    answer = as_graph(network)
-    for some in (photos[:1], photos):
-        np.testing.assert_allclose(answer(some), np.asarray(network(some, training=False)), atol=1e-5)

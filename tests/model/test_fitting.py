@@ -63,7 +63,7 @@ def left_by(folder: Path) -> tuple[list[dict], list[np.ndarray]]:
 
 
 def start(folder: Path) -> subprocess.Popen:
-    command = f"from pathlib import Path; from tests.model.test_training import run; run(Path({str(folder)!r}))"
+    command = f"from pathlib import Path; from tests.model.test_fitting import run; run(Path({str(folder)!r}))"
     return subprocess.Popen([sys.executable, "-c", command], cwd=ROOT, stderr=subprocess.DEVNULL)
 
 
