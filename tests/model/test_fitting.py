@@ -119,7 +119,9 @@ def falling(*losses: float) -> tuple[dict[str, float], ...]:
         ((1.0,), 1, False),
         ((0.1, 0.9, 0.8), 3, False),  # the first half is not looked at
         ((9, 9, 9, 9, 9, 0.5), 6, False),
-        ((9, 9, 9, 9, 9, 0.5, 0.6, 0.7, 0.8, 0.9), 6, True),  # all ten epochs
+        ((9, 9, 9, 9, 9, 0.5, 0.6, 0.7), 6, False),
+        ((9, 9, 9, 9, 9, 0.5, 0.6, 0.7, 0.8), 6, True),  # three without a better one
+        ((9, 9, 9, 9, 9, 0.8, 0.7, 0.6, 0.5, 0.4), 10, True),  # all ten epochs
         ((9, 9, 9, 9, 9, float("nan"), 0.7), 7, False),
     ],
 )
