@@ -35,6 +35,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+GRAPHS = {"retrain-graph-1.png": ("collect", "check"), "retrain-graph-2.png": ("train", "release")}
 SIZE = {"width": 2000, "height": 1250}  # wide enough for the graph in one row, high enough for the form in one piece
 MARGIN = 16  # pixels around the graph
 SETTLE = 1500.0  # milliseconds: the UI moves things smoothly into place
@@ -59,9 +60,9 @@ def take_pictures(api: AirflowApi, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with open_page(browser) as page:
         log_in(page, api)
-        picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder / "retrain-graph.png")
+        picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder)
         picture_form(page, f"{api.url}/dags/{DAG}", folder / "retrain-params.png")
-    console.print(f"Saved retrain-graph.png and retrain-params.png in {folder}; the graph is that of run {run}")
+    console.print(f"Saved {', '.join(GRAPHS)} and retrain-params.png in {folder}; the graphs are those of run {run}")
 
 
 def last_run(api: AirflowApi) -> str:
@@ -109,8 +110,8 @@ def log_in(page: Page, api: AirflowApi) -> None:
     page.wait_for_url(lambda url: "/login" not in url)
 
 
-def picture_graph(page: Page, url: str, path: Path) -> None:
-    """The graph alone, with all task groups open."""
+def picture_graph(page: Page, url: str, folder: Path) -> None:
+    """The graph alone, with all task groups open, in two pictures: in one its words would be too small to read."""
     page.goto(url)
     page.get_by_label("Show Graph").click()
     page.get_by_test_id("expand-all-button").click()
@@ -119,7 +120,9 @@ def picture_graph(page: Page, url: str, path: Path) -> None:
     page.get_by_label("Fit View").click()
     page.add_style_tag(content=".react-flow__panel { display: none }")  # map, buttons
     page.wait_for_timeout(SETTLE)
-    page.screenshot(path=path, clip=_around(page, ".react-flow__node"))
+    for name, groups in GRAPHS.items():
+        nodes = ", ".join(f'.react-flow__node[data-id^="{group}"]' for group in groups)
+        page.screenshot(path=folder / name, clip=_around(page, nodes))
 
 
 def picture_form(page: Page, url: str, path: Path) -> None:
