@@ -103,6 +103,15 @@ class Search(keras_tuner.Tuner):
             self.left -= 1
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
+        """Anything but a fatal error keras-tuner would take for the fault of the values: it would never try them again,
+        and go on as if nothing had happened. What the network or the disk does to us ends this process instead.
+        """
+        try:
+            return self._train(trial)
+        except Exception as error:
+            raise keras_tuner.errors.FatalError(f"{type(error).__name__}: {error}") from error
+
+    def _train(self, trial: Any) -> dict[str, float]:
         chosen, store, settings = declare(trial.hyperparameters), open_lake(), self.settings
         manifest, start = read_manifest(store, self.digest), starting_point(store, settings)
         folder = state_folder(settings, self.digest, chosen, start, epochs=self.epochs)
