@@ -126,12 +126,10 @@ def test_a_trial_that_cannot_run_stops_the_task_with_its_reason(place):
 
 @pytest.mark.slow
 def test_a_killed_search_repeats_no_finished_trial(place):
-    """With kill -9 of the task: its trial ends with it, and the next try goes on from that trial's last epoch."""
+    """With kill -9 of the task: its trial ends with it, and the next try runs that one again."""
     program = f"import sys; from tests.model.test_tuning import search_here; search_here({str(place.root)!r})"
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL) as task:
-        while not (second := [trial for trial in trials(4) if trial.trial_id == "0001"]) or not checkpoints_of(
-            second[0], 4
-        ):
+        while len(trials(4)) < 2:  # the second has just begun; what is so small ends soon
             assert task.poll() is None, "it ended before it could be killed"
             time.sleep(0.2)
         task.kill()
