@@ -57,7 +57,7 @@ class CatModel(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
 
-        With the param ``explain`` each verdict has a picture of what spoke for it: half a second each on two cores.
+        With the param ``explain`` each verdict has a picture of what spoke for it: a second each on two cores.
         """
         images = model_input["image"]
         photos, errors = self._decode(images)
