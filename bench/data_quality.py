@@ -107,9 +107,7 @@ def labels_part(given: argparse.Namespace, lake: LocalStore, settings: Settings,
 
 def poison_part(given: argparse.Namespace, lake: LocalStore, settings: Settings, scratch: Path) -> str:
     photos = hold_out(lake, count=given.uploads + given.flood, seed=settings.seed)
-    say(
-        f"{len(photos)} photos were taken out of the lake; its extractor is trained once, then two models for each seed"
-    )
+    say(f"{len(photos)} photos were taken out of the lake; now its extractor is trained, and {given.seeds + 1} models")
     check(lake, settings, cache=scratch / "pixels")
     seeds = range(1, given.seeds + 1)
     drawn = measure_poison(
