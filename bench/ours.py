@@ -12,9 +12,7 @@ import pandas as pd
 
 from bench.judging import judge
 from bench.measuring import Curve, Job, peak_bytes, tell
-from include.data.split import calibrates
 from include.lake.local import LocalStore
-from include.model.calibration import choose_figures
 from include.model.checkpoints import Checkpoints
 from include.model.evaluation import cat_probability
 from include.model.extractor import SIZE, fit_extractor
@@ -25,6 +23,7 @@ from include.model.pixels import Pixels, load_pixels
 from include.model.scoring import score
 from include.model.starting import Start, begin_with, starting_point
 from include.records import Figures
+from include.release.candidate import HeldOut, choose
 from include.settings import Settings
 
 
@@ -73,23 +72,18 @@ def evaluate(
     network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
 ) -> tuple[Figures, dict[str, Any]]:
     """As the task `evaluate` does it: the figures of the verdict, and how the network does on the test side."""
-    figures = calibrate(network, pixels, photos, settings)
-    test = (photos["side"] == "test").to_numpy(bool)
-    logits = score(network, pixels.subset(test), photos[test])
-    probability = cat_probability(logits, temperature=figures.temperature)
-    return figures, judge(photos[test], probability, threshold=figures.threshold)
+    held_out = score_val_and_test(network, pixels, photos)
+    figures, _ = choose(held_out, settings)
+    test = (held_out.table["side"] == "test").to_numpy(bool)
+    probability = cat_probability(held_out.logits[test], temperature=figures.temperature)
+    return figures, judge(held_out.table[test], probability, threshold=figures.threshold)
 
 
-def calibrate(network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings) -> Figures:
-    """The figures of the verdict, from the calibration half of val."""
-    half = ((photos["side"] == "val") & photos["sha256"].map(calibrates)).to_numpy(bool)
-    return choose_figures(
-        (photos["label"] == "cat").to_numpy(bool)[half],
-        score(network, pixels.subset(half), photos[half]),
-        rule=settings.threshold_rule,
-        precision_floor=settings.precision_floor,
-        coverage=settings.coverage,
-    )
+def score_val_and_test(network: keras.Model, pixels: Pixels, photos: pd.DataFrame) -> HeldOut:
+    """The photos of val and test, and what the network says of them."""
+    held_out = (photos["side"] != "train").to_numpy(bool)
+    table = photos[held_out].reset_index(drop=True)
+    return HeldOut(table, score(network, pixels.subset(held_out), table))
 
 
 def package(network: keras.Model, figures: Figures, folder: Path) -> Path:

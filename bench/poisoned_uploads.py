@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.lakes import check, copy, sound_keys
 from bench.measuring import say
-from bench.ours import calibrate
+from bench.ours import score_val_and_test
 from include.data import dataset
 from include.data.uploads import photo_id_of, save_feedback, save_upload
 from include.errors import DatasetError
@@ -25,6 +25,7 @@ from include.model.pixels import load_pixels
 from include.model.scoring import score
 from include.model.starting import starting_point
 from include.records import LABELS, UPLOADS, Figures, Scored, UploadRecord, label_of
+from include.release.candidate import choose
 from include.release.gate import decide, difference
 from include.settings import Settings
 
@@ -125,7 +126,7 @@ def _train(store: LocalStore, given: list[Gift], settings: Settings, *, cache: P
     assert network is not None  # whoever has checkpoints gets one
     test = (manifest["side"] == "test").to_numpy(bool)
     used = [ids[layout.photo_id_of(key)] for key in manifest.loc[manifest["source"] == UPLOADS, "key"]]
-    figures = calibrate(network, pixels, manifest, settings)
+    figures, _ = choose(score_val_and_test(network, pixels, manifest), settings)
     return Trained(network, figures, (pixels.subset(test), manifest[test]), _count(used))
 
 

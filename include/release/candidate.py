@@ -50,7 +50,7 @@ def evaluate(store: ObjectStore, run: str, digest: str, mlflow_run: str) -> dict
     with tempfile.TemporaryDirectory() as scratch:
         network = Path(client.download_artifacts(mlflow_run, NETWORK_FILE, scratch))
         held_out = score_held_out(store, digest, network, settings)
-        figures, chosen = _choose(held_out, settings)
+        figures, chosen = choose(held_out, settings)
         version = register(client, network, figures, run=run, mlflow_run=mlflow_run, dataset=digest)
     client.update_run(mlflow_run, name=f"version {version}")
     probability = cat_probability(held_out.logits, temperature=figures.temperature)
@@ -82,7 +82,8 @@ def _looks(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
     return known[list(LOOKS)].reset_index(drop=True)
 
 
-def _choose(held_out: HeldOut, settings: Settings) -> tuple[Figures, Chosen]:
+def choose(held_out: HeldOut, settings: Settings) -> tuple[Figures, Chosen]:
+    """The figures of the verdict, from the calibration half of val, and how they were chosen."""
     table = held_out.table
     half = ((table["side"] == "val") & table["sha256"].map(calibrates)).to_numpy(bool)
     is_cat = (table["label"] == "cat").to_numpy(bool)[half]
