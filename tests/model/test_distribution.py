@@ -29,7 +29,12 @@ def work(folder: Path, *, epochs: int) -> None:
 
     seen = []
     keep = fitting.KeepEachEpoch.on_epoch_end
-    fitting.KeepEachEpoch.on_epoch_end = lambda self, epoch, logs: (keep(self, epoch, logs), seen.append(logs))
+
+    def keep_and_note(keeper: fitting.KeepEachEpoch, epoch: int, logs: dict) -> None:
+        keep(keeper, epoch, logs)
+        seen.append({name: keeper.history[-1][name] for name in ("loss", "val_loss")})
+
+    fitting.KeepEachEpoch.on_epoch_end = keep_and_note
     checkpoints = Checkpoints(folder) if is_chief() else None
     fitting.fit(
         *photos(),
