@@ -63,8 +63,13 @@ def train_batches(
     return split_batches(batches.map(change, num_parallel_calls=2).prefetch(2))
 
 
-def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int = 128) -> tf.data.Dataset:
-    """The photos once, in the order of the manifest, as they are."""
+def ordered_batches(
+    pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int = 128, size: int | None = None
+) -> tf.data.Dataset:
+    """The photos once, in the order of the manifest, as they are but for their ``size``, by default that of the pixels.
+
+    Batches of (photos uint8, allowed kinds, weights).
+    """
     allowed, weights = allowed_kinds(manifest), manifest["weight"].to_numpy(np.float32)
 
     def draw() -> Iterator[tuple]:
@@ -73,6 +78,8 @@ def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int =
 
     batches = tf.data.Dataset.from_generator(draw, output_signature=_signature(pixels))
     batches = batches.apply(tf.data.experimental.assert_cardinality(-(-len(pixels) // batch_size)))
+    if size and size != pixels.size:
+        batches = batches.map(lambda photos, *more: (_shrink(photos, size), *more))
     return split_batches(batches.prefetch(2))
 
 
@@ -111,6 +118,10 @@ def _relight(photos: tf.Tensor, chances: tf.Tensor, light: float) -> tf.Tensor:
     mean = tf.reduce_mean(photos, axis=(1, 2, 3), keepdims=True)
     contrast, tint, shift = 1 + light * around[..., :1], 1 + light / 3 * around[..., 1:4], 128 * light * around[..., 4:]
     return ((photos - mean) * contrast + mean) * tint + shift
+
+
+def _shrink(photos: tf.Tensor, size: int) -> tf.Tensor:
+    return tf.cast(tf.round(tf.image.resize(photos, (size, size), antialias=True)), tf.uint8)
 
 
 def _slices(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

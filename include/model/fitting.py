@@ -33,7 +33,7 @@ def fit(
     tell: Tell | None = None,
 ) -> keras.Model | None:
     """Train on the train side, from the last checkpoint if there is one; returns the best epoch's network, which looks
-    twice.
+    twice, and at photos of ``settings.image_size``. Training shrinks them to ``settings.train_size``.
 
     The tuning half of val says which epoch is best, and when to stop. Same arguments, same weights, however often the
     training was killed. Of several workers the first one has ``checkpoints``; the others have none and return none.
@@ -77,7 +77,7 @@ def advance(
     strategy = distribution.open_strategy()
     model = _compiled(strategy, settings, hyperparameters, steps=steps * epochs)
     history = _begin(model, photos, start, settings, hyperparameters, checkpoints, epochs=epochs)
-    watched = feeding.ordered_batches(*held_out)
+    watched = feeding.ordered_batches(*held_out, size=settings.train_size)
     keeper = KeepEachEpoch(checkpoints, watched, epochs=epochs, history=history, tell=tell)
     if len(history) < until and not is_over(history, epochs=epochs):
         batches = _shuffled(photos, settings, hyperparameters, first_epoch=len(history))
@@ -92,6 +92,7 @@ def _shuffled(photos: Photos, settings: Settings, chosen: Hyperparameters, *, fi
         batch_size=settings.batch_size,
         seed=settings.seed,
         first_epoch=first_epoch,
+        size=settings.train_size,
         strength=chosen.augmentation,
     )
 
@@ -111,9 +112,10 @@ def _begin(
     if begun:
         log.info("going on after epoch %d", len(begun.history))
     elif start.load:
-        learned = build(settings, chosen)
+        learned = build(settings, chosen, size=settings.train_size)
         start.load(learned)
-        backbone.fit_head(learned, feeding.ordered_batches(*photos).take(HEAD_BATCHES))
+        known = feeding.ordered_batches(*photos, size=settings.train_size).take(HEAD_BATCHES)
+        backbone.fit_head(learned, known)
         model.set_weights(learned.get_weights())
     begun = distribution.share(model, begun or resuming.take(model, ()), epochs=epochs)
     resuming.restore(model, begun)
@@ -124,7 +126,7 @@ def _compiled(
     strategy: tf.distribute.Strategy, settings: Settings, chosen: Hyperparameters, *, steps: int
 ) -> keras.Model:
     with strategy.scope():
-        model = distribution.shared(build(settings, chosen))
+        model = distribution.shared(build(settings, chosen, size=settings.train_size))
         network.compile_network(
             model,
             learning_rate=chosen.learning_rate,

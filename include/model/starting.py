@@ -45,10 +45,10 @@ def begin_with(extractor: keras.Model, *, name: str) -> Start:
     return Start(name, partial(_copy, extractor.get_weights()))
 
 
-def build(settings: Settings, chosen: Hyperparameters) -> keras.Model:
-    """The network that the settings and hyperparameters ask for, its weights random."""
+def build(settings: Settings, chosen: Hyperparameters, *, size: int | None = None) -> keras.Model:
+    """The network that the settings and hyperparameters ask for, its weights random; those fit any ``size``."""
     return build_network(
-        image_size=settings.image_size,
+        image_size=size or settings.image_size,
         network=settings.network,
         filters=chosen.filters,
         blocks=chosen.blocks,

@@ -171,3 +171,13 @@ def test_ordered_batches_are_the_photos_as_they_are(manifest):
         np.testing.assert_array_equal(np.concatenate([batch[0] for batch in given]), photos)
         np.testing.assert_array_equal(np.concatenate([batch[1] for batch in given]), allowed_kinds(manifest))
         np.testing.assert_array_equal(np.concatenate([batch[2] for batch in given]), manifest["weight"])
+
+
+def test_ordered_batches_can_be_smaller_than_the_photos(manifest):
+    half = photos_of([255] * COUNT)
+    half[:, :, SIZE // 2 :] = 0
+    for photos, *_ in ordered_batches(as_pixels(half), manifest, batch_size=BATCH, size=SIZE // 2):
+        assert photos.dtype == tf.uint8
+        assert photos.shape[1:] == (SIZE // 2, SIZE // 2, 3)
+        assert (photos.numpy()[:, :, 0] == 255).all()
+        assert (photos.numpy()[:, :, -1] == 0).all()

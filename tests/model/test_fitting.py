@@ -27,7 +27,7 @@ def settings_for_tests() -> Settings:
     return Settings(image_size=SIZE, batch_size=8, seed=3)
 
 
-def photos() -> tuple[Pixels, pd.DataFrame]:
+def photos(size: int = SIZE) -> tuple[Pixels, pd.DataFrame]:
     """60 photos of noise with a manifest; the names put them on train and on both halves of val."""
     rng = np.random.default_rng(0)
     kinds = np.array(["cats", "dogs", "selfies", "misc"])[np.arange(60) % 4]
@@ -36,7 +36,7 @@ def photos() -> tuple[Pixels, pd.DataFrame]:
     manifest["label"] = np.where(kinds == "cats", "cat", "not_cat")
     manifest["side"] = np.where(np.arange(60) < 40, "train", "val")
     rows = np.stack([np.zeros(60, int), np.arange(60)], axis=1)
-    return Pixels([rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)], rows, SIZE), manifest
+    return Pixels([rng.integers(0, 256, (60, size, size, 3), np.uint8)], rows, size), manifest
 
 
 def run(folder: Path, *, epochs: int = EPOCHS) -> list[np.ndarray]:
@@ -106,6 +106,23 @@ def test_a_training_that_was_killed_at_its_end_has_nothing_left_to_do(undisturbe
     run(folder)
     assert {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("weights.npz")} == before
     assert_equal(left_by(folder), undisturbed)
+
+
+def test_mobilenet_learns_from_smaller_photos_than_it_is_asked_about(tmp_path):
+    settings = Settings(network="mobilenet", image_size=64, batch_size=8, seed=3)
+    assert settings.train_size == 32
+    trained = fit(
+        *photos(64), epochs=1, settings=settings, hyperparameters=SMALL, checkpoints=Checkpoints(tmp_path / "state")
+    )
+    assert trained.input_shape == (None, 64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("network", "asked", "learned"),
+    [("scratch", 96, 96), ("scratch", 50, 50), ("mobilenet", 160, 128), ("mobilenet", 128, 96), ("mobilenet", 32, 32)],
+)
+def test_the_size_that_training_sees(network, asked, learned):
+    assert Settings(network=network, image_size=asked).train_size == learned
 
 
 def falling(*losses: float) -> tuple[dict[str, float], ...]:
