@@ -72,15 +72,15 @@ def evaluate(
     network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
 ) -> tuple[Figures, dict[str, Any]]:
     """As the task `evaluate` does it: the figures of the verdict, and how the network does on the test side."""
-    held_out = score_val_and_test(network, pixels, photos)
+    held_out = score_held_out(network, pixels, photos)
     figures, _ = choose(held_out, settings)
     test = (held_out.table["side"] == "test").to_numpy(bool)
     probability = cat_probability(held_out.logits[test], temperature=figures.temperature)
     return figures, judge(held_out.table[test], probability, threshold=figures.threshold)
 
 
-def score_val_and_test(network: keras.Model, pixels: Pixels, photos: pd.DataFrame) -> HeldOut:
-    """The photos of val and test, and what the network says of them."""
+def score_held_out(network: keras.Model, pixels: Pixels, photos: pd.DataFrame) -> HeldOut:
+    """Those of the photos that did not train, and what the network says of them."""
     held_out = (photos["side"] != "train").to_numpy(bool)
     table = photos[held_out].reset_index(drop=True)
     return HeldOut(table, score(network, pixels.subset(held_out), table))

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.lakes import check, copy, sound_keys
 from bench.measuring import say
-from bench.ours import score_val_and_test
+from bench.ours import score_held_out
 from include.data import dataset
 from include.data.uploads import photo_id_of, save_feedback, save_upload
 from include.errors import DatasetError
@@ -126,7 +126,8 @@ def _train(store: LocalStore, given: list[Gift], settings: Settings, *, cache: P
     assert network is not None  # whoever has checkpoints gets one
     test = (manifest["side"] == "test").to_numpy(bool)
     used = [ids[layout.photo_id_of(key)] for key in manifest.loc[manifest["source"] == UPLOADS, "key"]]
-    figures, _ = choose(score_val_and_test(network, pixels, manifest), settings)
+    val = (manifest["side"] == "val").to_numpy(bool)
+    figures, _ = choose(score_held_out(network, pixels.subset(val), manifest[val]), settings)
     return Trained(network, figures, (pixels.subset(test), manifest[test]), _count(used))
 
 

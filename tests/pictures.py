@@ -1,5 +1,6 @@
 """Small pictures with known answers, drawn for tests."""
 
+import hashlib
 import io
 import random
 
@@ -35,8 +36,6 @@ def drawn_image(source: str, number: int) -> Image.Image:
 
 def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
     """A drawing that falls on the given side."""
-    import hashlib
-
     for number in range(start, start + 1000):
         body = drawing(source, number)
         if side_of(bucket(hashlib.sha256(body).hexdigest())) == side:
@@ -46,13 +45,17 @@ def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
 
 def fill_base(store: ObjectStore, *, per_source: int = 80) -> None:
     """A lake with a few drawings of each source."""
-    import hashlib
-
     claim_lake(store, Settings())
     for source in SOURCES:
         for number in range(per_source):
-            body = drawing(source, number)
-            store.write(layout.base(source, hashlib.sha256(body).hexdigest()), body)
+            add_base(store, source, drawing(source, number))
+
+
+def add_base(store: ObjectStore, source: str, photo: bytes) -> str:
+    """A base photo as `ingest` leaves it; returns its key."""
+    key = layout.base(source, hashlib.sha256(photo).hexdigest())
+    store.write(key, photo)
+    return key
 
 
 def give(store: ObjectStore, photo_id: str, photo: bytes, answer: str | None, *, session: str = "s1") -> None:

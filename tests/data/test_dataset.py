@@ -15,7 +15,7 @@ from include.errors import DatasetError
 from include.lake import layout
 from include.records import SOURCES, UPLOADS, RetrainParams, Review
 from include.settings import Labels, Policy
-from tests.pictures import drawing, drawing_on, drawn_image, encode, fill_base, give, plain
+from tests.pictures import add_base, drawing, drawing_on, drawn_image, encode, fill_base, give, plain
 
 POLICY = Policy(labels=Labels(min_agreement=0))  # drawings have no neighbours to speak of
 PARAMS = RetrainParams(images_per_source=1000, epochs=1, min_precision=0.5, min_recall=0.5)
@@ -242,7 +242,7 @@ def test_a_base_photo_can_be_reviewed(base_lake):
 def test_a_dataset_has_a_card_with_its_counts_and_the_pictures_of_its_clusters(base_lake):
     mirrored = ImageOps.mirror(drawn_image("cats", 1))
     copy = encode(mirrored, quality=90)
-    base_lake.write(layout.base("cats", hashlib.sha256(copy).hexdigest()), copy)
+    add_base(base_lake, "cats", copy)
     give(base_lake, "given", encode(mirrored, quality=70), "cat")
     give(base_lake, "waits", drawing_on("test", "cats"), "cat")
     digest = publish(base_lake, "r")

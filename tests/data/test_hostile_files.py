@@ -1,6 +1,5 @@
 """Files that nobody should give, among others in a lake: each has one fate, and the run goes on."""
 
-import hashlib
 import json
 import struct
 import zlib
@@ -13,7 +12,7 @@ from include.data import facts, snapshot
 from include.data.dataset import deduplicate, read_deduplicated
 from include.lake import layout
 from include.settings import Policy
-from tests.pictures import drawn_image, encode, fill_base
+from tests.pictures import add_base, drawn_image, encode, fill_base
 
 
 def bomb() -> bytes:
@@ -74,9 +73,7 @@ def fates(tmp_path_factory) -> dict:
     fill_base(lake, per_source=3)
     keys = {}
     for name, (make, _) in FILES.items():
-        body = make()
-        keys[name] = layout.base("dogs", hashlib.sha256(body).hexdigest())
-        lake.write(keys[name], body)
+        keys[name] = add_base(lake, "dogs", make())
     snapshot.snapshot_base(lake, "r")
     snapshot.snapshot_uploads(lake, "r")
     for shard in facts.list_undescribed(lake, "r", shard_size=100):

@@ -1,6 +1,5 @@
 """What is killed comes back, what is interrupted ends, and neither makes a second model."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from include.settings import ROOT
 from stack.demo import follow
 from stack.launcher import Stack, marked
 from tests.functional.conftest import quick_settings
-from tests.pictures import drawing
+from tests.pictures import add_base, drawing
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 
@@ -95,8 +94,7 @@ def test_a_refused_model_leaves_the_champion_serving(serving):
     loop = serving
     champion = live(loop.stack.settings.live_url)["model_version"]
     for number in range(40):
-        selfie = drawing("selfies", number)
-        loop.lake.write(layout.base("cats", hashlib.sha256(selfie).hexdigest()), selfie)
+        add_base(loop.lake, "cats", drawing("selfies", number))
     run, states = loop.run("retrain", force=True, epochs=1, min_precision=1.0, min_recall=1.0)
     assert (states["release.keep_champion"], states["release.redeploy"]) == ("success", "skipped")
     decision = read_json(loop.lake, layout.run_json(run, "decision"))

@@ -14,7 +14,7 @@ from include.lake import layout
 from include.lake.local import LocalStore
 from include.model.pixels import Decode, Pixels, cache_version, load_pixels
 from include.records import UNKNOWN_KIND, UPLOADS, label_of
-from tests.pictures import drawing, fill_base, give, plain
+from tests.pictures import add_base, drawing, fill_base, give, plain
 
 SIZE = 32
 ROW = SIZE * SIZE * 3  # bytes
@@ -103,8 +103,7 @@ def test_each_photo_is_decoded_once_and_for_all(filled, manifest, cache):
 def test_new_photos_alone_are_decoded(filled, manifest, cache):
     load(filled, manifest, cache)
     for number in (100, 101, 102):
-        body = drawing("cats", number)
-        filled.write(layout.base("cats", hashlib.sha256(body).hexdigest()), body)
+        add_base(filled, "cats", drawing("cats", number))
     seen, larger = [], base_manifest(filled)
     pixels = load(filled, larger, cache, noting(seen))
     assert sorted(seen) == sorted(drawing("cats", number) for number in (100, 101, 102))
@@ -120,7 +119,7 @@ def test_pixels_already_handed_out_stay_right_while_the_cache_grows(filled, mani
 def test_one_photo_in_two_sources_is_decoded_once(lake, cache):
     body, seen = drawing("cats", 0), []
     for source in ("cats", "misc"):
-        lake.write(layout.base(source, hashlib.sha256(body).hexdigest()), body)
+        add_base(lake, source, body)
     twice = base_manifest(lake)
     assert_right(load(lake, twice, cache, noting(seen)), lake, twice)
     assert seen == [body]
