@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from include.data.decoding import decode
 from include.data.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
+from include.images.decoding import decode
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.records import UploadRecord, Verdict

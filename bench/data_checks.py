@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from include.data.copies import find_pairs
-from include.data.decoding import decode
-from include.data.drawn import draw_sample
 from include.data.facts import THUMBNAIL, picture_facts
-from include.data.hashing import MIDDLES, TURNS
+from include.images.decoding import decode
+from include.images.perceptual_hash import MIDDLES, TURNS
+from include.images.synthetic import draw_sample
 from include.records import SOURCES
 from include.settings import Copies
 

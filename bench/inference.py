@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.measuring import Job, say, tell
-from include.data.decoding import decode_pixels
+from include.images.decoding import decode_pixels
 from include.model.packaging import EXPLAIN
 
 CALLS, EXPLAINED, WARM_UP = 300, 10, 5

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from include.data import split
-from include.data.decoding import decode
-from include.data.drawn import draw_sample
 from include.errors import BaseDataMissing, DatasetError, NotAPhoto
+from include.images.decoding import decode
+from include.images.synthetic import draw_sample
 from include.records import SOURCES, label_of
 
 COLUMNS = ["key", "source", "sha256"]

@@ -19,7 +19,7 @@ from bench import measuring, photos
 from bench.document import compose, spell
 from bench.machine import describe_machine
 from bench.measuring import Job, say
-from include.data.drawn import PER_SOURCE
+from include.images.synthetic import PER_SOURCE
 from include.records import SIDES, SOURCES
 from include.settings import ROOT, Settings
 

@@ -39,7 +39,7 @@ class OtherBaseSet(CatError):
 
 
 class NotAPhoto(CatError):
-    """``reason`` is one of the short names in ``include.data.decoding``; the message is for people."""
+    """``reason`` is one of the short names in ``include.images.decoding``; the message is for people."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from app import services
-from include.data.decoding import decode
-from include.data.drawn import draw_photo
 from include.data.split import bucket, side_of
 from include.errors import NoModelYet, NotAPhoto
+from include.images.decoding import decode
+from include.images.synthetic import draw_photo
 from include.lake.base import ObjectStore
 from include.records import SOURCES, label_of
 from include.settings import SAMPLE, Settings

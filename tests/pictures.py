@@ -6,10 +6,10 @@ import random
 
 from PIL import Image
 
-from include.data.drawn import draw_photo
 from include.data.sources import claim_lake
 from include.data.split import bucket, side_of
 from include.data.uploads import save_feedback, save_upload
+from include.images.synthetic import draw_photo
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.records import SOURCES, UploadRecord

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from include.data.decoding import decode
 from include.data.pages import PAGES
 from include.data.split import USED
+from include.images.decoding import decode
 from include.lake.base import ObjectStore, read_many
 from include.records import UPLOADS
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from include.data.hashing import MIDDLES, turn
+from include.images.perceptual_hash import MIDDLES, turn
 
 AT = 32  # pixels: two photos are compared at this side
 NEARBY = (-0.03, -0.015, 0.0, 0.015, 0.03)  # a crop lies between two middles: both neighbours are tried

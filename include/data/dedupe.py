@@ -4,7 +4,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from include.data.measures import poor_quality
+from include.images.properties import poor_quality
 from include.records import UPLOADS
 from include.settings import Quality
 

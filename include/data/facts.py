@@ -14,13 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from include.data.decoding import decode
-from include.data.hashing import MIDDLES, TURNS, perceptual_hashes
-from include.data.measures import measure
 from include.data.snapshot import read_snapshot
 from include.data.split import bucket
 from include.data.uploads import fingerprint, lake_secret
 from include.errors import NotAPhoto, ObjectNotFound
+from include.images.decoding import decode
+from include.images.perceptual_hash import MIDDLES, TURNS, perceptual_hashes
+from include.images.properties import measure
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
 from include.lake.formats import parse_table, read_json, read_table, to_json, write_json, write_table

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from include.data.drawn import draw_sample
 from include.errors import BaseDataMissing, OtherBaseSet
+from include.images.synthetic import draw_sample
 from include.lake import layout
 from include.lake.base import ObjectStore, keep_first
 from include.lake.formats import to_json

@@ -5,9 +5,9 @@ import hmac
 import secrets
 from datetime import UTC, datetime
 
-from include.data.decoding import decode
 from include.data.reviews import keys_about, read_records
 from include.errors import BadRecord
+from include.images.decoding import decode
 from include.lake import layout
 from include.lake.base import ObjectStore, keep_first
 from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord

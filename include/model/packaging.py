@@ -13,8 +13,8 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from include.data.decoding import decode, decode_pixels
 from include.errors import NotAPhoto
+from include.images.decoding import decode, decode_pixels
 from include.model.archive import ADDED_BY_DOWNLOAD, ENTRY
 from include.records import Figures
 

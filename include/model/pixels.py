@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from include.data import decoding
+from include.images import decoding
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
 from include.records import UPLOADS

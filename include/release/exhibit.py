@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.tracking import MlflowClient
 
-from include.data.decoding import decode
+from include.images.decoding import decode
 from include.lake.base import ObjectStore
 from include.model import plots
 from include.model.evaluation_page import Chosen, Doubt, render_page

@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.progress import track
 
-from include.data.decoding import MAX_BYTES
 from include.errors import BaseDataMissing, CatError
+from include.images.decoding import MAX_BYTES
 from include.records import Verdict
 from include.serving.client import ask, bytes_of_photos
 from include.settings import Settings

@@ -2,9 +2,9 @@ import hashlib
 
 import pytest
 
-from include.data.drawn import draw_sample
 from include.data.sources import claim_lake, ingest_source
 from include.errors import BaseDataMissing, OtherBaseSet
+from include.images.synthetic import draw_sample
 from include.lake import layout
 from include.records import SOURCES
 from include.settings import Settings

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from include.data.dataset import MANIFEST
-from include.data.decoding import decode_pixels
+from include.images.decoding import decode_pixels
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.model.pixels import Decode, Pixels, cache_version, load_pixels

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from include.data.decoding import MAX_BYTES
 from include.errors import BaseDataMissing, NoModelYet, ServerError
+from include.images.decoding import MAX_BYTES
 from include.serving import client
 from include.serving.ask import BATCH, COLUMNS, _batches, ask_all, read_folder, read_photo
 from include.settings import Settings

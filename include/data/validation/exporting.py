@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from include.data.decoding import decode_pixels
 from include.errors import ObjectNotFound
+from include.images.decoding import decode_pixels
 from include.lake.base import ObjectStore
 from include.records import LABELS
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.data.decoding import decode_pixels
-from include.data.drawn import draw_sample
 from include.data.validation import exporting
 from include.data.validation.exporting import SIZE
 from include.data.validation.running import PHOTOS, VARIABLES, SuiteCrashed, run_suite
 from include.errors import BadSetting
+from include.images.decoding import decode_pixels
+from include.images.synthetic import draw_sample
 from include.records import SOURCES, label_of
 from include.settings import ROOT, Settings
 

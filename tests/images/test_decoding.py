@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.data.decoding import decode, decode_pixels, to_pixels
 from include.errors import NotAPhoto
+from include.images.decoding import decode, decode_pixels, to_pixels
 from tests.pictures import encode, plain
 
 

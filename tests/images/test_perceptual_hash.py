@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.data.hashing import MIDDLES, TURNS, perceptual_hashes, turn
+from include.images.perceptual_hash import MIDDLES, TURNS, perceptual_hashes, turn
 from tests.pictures import drawn_image
 
 TURNED = {

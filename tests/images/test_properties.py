@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
-from include.data.measures import measure, poor_quality
+from include.images.properties import measure, poor_quality
 from include.settings import Quality
 from tests.pictures import drawn_image
 

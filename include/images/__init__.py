@@ -1,0 +1,1 @@
+"""Bytes to pixels, the numbers of one picture, and the drawn sample."""
