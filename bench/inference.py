@@ -1,45 +1,68 @@
-"""One photo at a time: the model as it is served, and the bare network. `python -m bench.inference JOB`.
+"""One photo at a time: the model as it is served, and what it is made of. `python -m bench.inference JOB`.
 
 By bench.training, which gives the folder of the package as ``scratch``.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+import tensorflow as tf
+from numpy.typing import NDArray
 
-from bench.measuring import Job, say, tell
+from bench.measuring import Job, give, say
+from bench.photos import read_manifest
 from include.images.decoding import decode_pixels
+from include.model.network import load_network
 from include.model.packaging import EXPLAIN
 
-CALLS, EXPLAINED, WARM_UP = 300, 10, 5
+CALLS, WARM_UP = 300, 10
+Call = Callable[[bytes, NDArray[np.uint8]], object]  # with a photo's bytes, and its pixels (1, size, size, 3)
 
 
 def main() -> None:
     job = Job.mine()
-    photos = pd.read_parquet(job.manifest)
+    photos = read_manifest(job.lake)
     keys = photos.loc[photos["side"] == "test", "key"]
-    bodies = [(Path(job.photos) / key).read_bytes() for key in islice(cycle(keys), CALLS)]
+    bodies = [(Path(job.lake) / key).read_bytes() for key in islice(cycle(keys), WARM_UP + CALLS)]
     model = mlflow.pyfunc.load_model(job.scratch)
     inside = model.unwrap_python_model()
+    variables = with_variables(Path(job.scratch) / "artifacts" / "network.keras")
 
-    def served(body: bytes, *, explain: bool = False) -> Callable[[], object]:
-        return lambda: model.predict(pd.DataFrame({"image": [body]}), params={EXPLAIN: explain})
+    def serve(body: bytes, *, explain: bool = False) -> Any:
+        return model.predict(pd.DataFrame({"image": [body]}), params={EXPLAIN: explain})
 
-    def bare(body: bytes) -> Callable[[], object]:
-        pixels = decode_pixels(body, inside.size)[None]
-        return lambda: inside.score(pixels)
+    calls: dict[str, Call] = {
+        "decode": lambda body, _: decode_pixels(body, inside.size),
+        "network": lambda _, pixels: inside.score(pixels),
+        "served": lambda body, _: serve(body),
+        "explained": lambda body, _: serve(body, explain=True),
+        "variables": lambda _, pixels: variables(pixels),
+    }
+    say(f"{job.name}: {CALLS} photos")
+    taken = pd.DataFrame(measure(calls, bodies, inside.size))[WARM_UP:]
+    taken["bare"] = taken["decode"] + taken["network"]
+    give({"calls": len(taken)} | {name: spread(column) for name, column in taken.items()})
 
-    say(f"{job.name}: {CALLS} photos, then {EXPLAINED} with an explanation")
-    # in turns, so that what else the machine does falls on both
-    pairs = [(milliseconds(served(body)), milliseconds(bare(body))) for body in [*bodies[:WARM_UP], *bodies]]
-    explained = [milliseconds(served(body, explain=True)) for body in bodies[: 1 + EXPLAINED]]
-    times = {"served": [pair[0] for pair in pairs[WARM_UP:]], "bare": [pair[1] for pair in pairs[WARM_UP:]]}
-    tell({name: spread(taken) for name, taken in (times | {"explained": explained[1:]}).items()})
+
+def with_variables(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The network as one graph whose weights stay variables: the other form that `freeze` might have."""
+    network = load_network(str(path))
+    photos = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+    graph = tf.function(partial(network, training=False), input_signature=[photos])
+    return lambda batch: np.asarray(graph(tf.constant(batch)))
+
+
+def measure(calls: dict[str, Call], bodies: Iterable[bytes], size: int) -> list[dict[str, float]]:
+    """Milliseconds of each call for each photo: in turns, so that what else the machine does falls on all of them."""
+    pairs = ((body, decode_pixels(body, size)[None]) for body in bodies)
+    return [{name: milliseconds(partial(call, *pair)) for name, call in calls.items()} for pair in pairs]
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -48,8 +71,8 @@ def milliseconds(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def spread(taken: list[float]) -> dict[str, float]:
-    return {"p50": float(np.quantile(taken, 0.5)), "p99": float(np.quantile(taken, 0.99)), "calls": len(taken)}
+def spread(taken: pd.Series) -> dict[str, float]:
+    return {"p50": float(taken.quantile(0.5)), "p99": float(taken.quantile(0.99))}
 
 
 if __name__ == "__main__":

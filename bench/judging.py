@@ -1,19 +1,24 @@
-"""How a recipe does on the test side, by the product's own figures."""
+"""How good a model is on photos that it did not learn from, by the product's own metrics."""
 
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from include.model.evaluation import measure
+from include.model.slices import called_cat
 from include.settings import Settings
 
-FIGURES = ("precision", "recall", "average_precision")
+METRICS = ("precision", "recall", "average_precision", "roc_auc")
 
 
-def judge(test: pd.DataFrame, probability: np.ndarray, *, threshold: float) -> dict[str, Any]:
-    """Figures with their 95 % intervals; ``probability`` is P(cat), float64, shape (photos of test,)."""
-    is_cat = (test["label"] == "cat").to_numpy(bool)
-    found = measure(is_cat, probability, threshold=threshold, seed=Settings().seed)
-    return {"tested_on": len(test), "threshold": threshold} | {name: asdict(found[name]) for name in FIGURES}
+def judge(photos: pd.DataFrame, probability: NDArray, *, threshold: float) -> dict[str, Any]:
+    """METRICS with their 95 % intervals, and under ``called_cat`` of each source its photos and the share called a cat.
+
+    ``probability`` is P(cat), float64, shape (photos,).
+    """
+    is_cat = (photos["label"] == "cat").to_numpy(bool)
+    metrics = measure(is_cat, probability, threshold=threshold, seed=Settings().seed)
+    shares = called_cat(photos.assign(probability=probability), threshold=threshold)
+    return {name: asdict(metrics[name]) for name in METRICS} | {"photos": len(photos), "called_cat": shares}

@@ -12,7 +12,6 @@ from include.data.sources import claim_lake, ingest_source
 from include.lake import layout
 from include.lake.formats import read_table
 from include.lake.local import LocalStore
-from include.model.extractor import embed
 from include.records import SOURCES
 from include.settings import Settings
 
@@ -30,7 +29,7 @@ def fill(place: Path, settings: Settings) -> LocalStore:
 
 
 def copy(store: LocalStore, place: Path) -> LocalStore:
-    """The same lake once more, to be spoiled in another way."""
+    """The same lake once more, with its facts and features, to be spoiled in another way."""
     shutil.copytree(store.root, place)
     return LocalStore(place)
 
@@ -44,10 +43,10 @@ def move(store: LocalStore, key: str, source: str) -> str:
 
 
 def collect(store: LocalStore, settings: Settings) -> None:
-    """The tasks of `collect`: what the lake holds, and the facts of what is new."""
+    """The tasks of `collect`: what the lake holds, and facts and features of what is new."""
     snapshot_base(store, RUN)
     snapshot_uploads(store, RUN)
-    for shard in list_undescribed(store, RUN, shard_size=settings.shard_size):
+    for shard in list_undescribed(store, RUN, cache=settings.feature_cache, shard_size=settings.shard_size):
         describe(store, shard)
 
 
@@ -57,11 +56,10 @@ def sound_keys(store: LocalStore, *sides: str) -> list[str]:
     return sorted(photos.loc[photos["problem"].isna() & photos["side"].isin(sides), "key"])
 
 
-def check(store: LocalStore, settings: Settings, *, cache: Path) -> pd.DataFrame:
+def check(store: LocalStore, settings: Settings) -> pd.DataFrame:
     """All photos of the lake with their fates; the table ``split`` of a run, from which its manifest follows."""
     collect(store, settings)
     dataset.deduplicate(store, RUN, settings.policy)
-    embed(store, RUN, cache=cache, seed=settings.seed)
-    dataset.check_labels(store, RUN, settings.policy)
+    dataset.check_labels(store, RUN, settings.policy, cache=settings.feature_cache)
     dataset.choose(store, RUN, images_per_source=settings.images_per_source)
     return read_table(store, layout.run_table(RUN, "split"))

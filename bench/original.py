@@ -1,10 +1,9 @@
 """The original recipe: grey photos, all in memory, a plain network. `python -m bench.original JOB`, by bench.training.
 
 Grey 256-pixel photos as float32 in one array for each side; five convolutions with max-pooling; Adam at Keras' default
-rate, batches of 64, no augmentation, cut-off 0.5.
+rate, batches of 64, no augmentation, threshold 0.5.
 """
 
-import time
 from pathlib import Path
 
 import keras
@@ -15,36 +14,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.judging import judge
-from bench.measuring import Curve, Job, peak_bytes, tell
-from include.data.split import calibrates
+from bench.measuring import Curve, Job, Stopwatch, give, peak_bytes
+from bench.photos import read_manifest
 from include.settings import Settings
 
-SIZE, BATCH, CUT_OFF = 256, 64, 0.5
+SIZE, BATCH, THRESHOLD = 256, 64, 0.5
 FILTERS = (32, 64, 128, 128, 64)
 Side = tuple[NDArray[np.float32], NDArray[np.float32]]  # photos (count, SIZE, SIZE, 1) from 0 to 1; 1 for a cat
 
 
 def main() -> None:
-    job, settings = Job.mine(), Settings()
-    keras.utils.set_random_seed(settings.seed)
-    photos = pd.read_parquet(job.manifest)
-    # ours is watched on the tuning half of val; so both are compared on the same photos
-    parts = photos["side"].mask((photos["side"] == "val") & photos["sha256"].map(calibrates), "not watched")
-    began = time.perf_counter()
-    sides = {name: load(Path(job.photos), part) for name, part in photos.groupby(parts)}
-    loaded = time.perf_counter() - began
-    test = photos[photos["side"] == "test"]
+    job = Job.mine()
+    keras.utils.set_random_seed(Settings().seed)
+    photos, watch = read_manifest(job.lake), Stopwatch(job)
+    sides = {name: load(job.lake, part) for name, part in photos.groupby("side")}
+    seconds = {"loading": watch.lap("loading")}
     curve = Curve(job)
     network = train(sides["train"], sides["val"], curve)
-    probability = network.predict(sides["test"][0], verbose=0)[:, 0].astype(np.float64)
-    measured = {"load_seconds": loaded, "trained_on": len(sides["train"][0]), "epochs": curve.epochs}
-    tell(measured | judge(test, probability, threshold=CUT_OFF) | {"peak_bytes": peak_bytes()})
+    seconds["training"] = curve.epochs[-1]["seconds"]
+    result = {"seconds": seconds, "epochs": curve.epochs, "threshold": THRESHOLD}
+    test = photos[photos["side"] == "test"]
+    result |= {"test": judge(test, score(network, sides["test"]), threshold=THRESHOLD), "peak_bytes": peak_bytes()}
+    if job.elsewhere:
+        others = read_manifest(job.elsewhere)
+        result["elsewhere"] = judge(others, score(network, load(job.elsewhere, others)), threshold=THRESHOLD)
+    give(result)
 
 
-def load(folder: Path, photos: pd.DataFrame) -> Side:
+def load(lake: str, photos: pd.DataFrame) -> Side:
     array = np.empty((len(photos), SIZE, SIZE, 1), np.float32)
     for place, key in enumerate(photos["key"]):
-        with Image.open(folder / key) as image:
+        with Image.open(Path(lake) / key) as image:
             array[place, ..., 0] = image.convert("L").resize((SIZE, SIZE))
     array /= 255
     return array, (photos["label"] == "cat").to_numpy(np.float32)
@@ -62,13 +62,18 @@ def build() -> keras.Model:
 
 def train(learn: Side, watch: Side, curve: Curve) -> keras.Model:
     network = build()
-    metric = keras.metrics.AUC(curve="PR", name="average_precision")  # what ours is measured by as well
+    metric = keras.metrics.AUC(curve="PR", name="average_precision")  # `scratch` is measured by it as well
     network.compile("adam", loss="binary_crossentropy", metrics=[metric])
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: curve.add(logs["val_average_precision"]))
     network.fit(
         *learn, batch_size=BATCH, epochs=curve.job.epochs, validation_data=watch, callbacks=[note], verbose=0
     )  # fmt: skip
     return network
+
+
+def score(network: keras.Model, side: Side) -> NDArray[np.float64]:
+    """P(cat) of each photo."""
+    return np.asarray(network.predict(side[0], verbose=0)[:, 0], np.float64)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Our recipe, by the product's own code. `python -m bench.ours JOB`, by bench.training.
+"""The product's own recipes, `scratch` and the default, by its own code. `python -m bench.ours JOB`, by bench.training.
 
-It leaves a package of the model, as the registry keeps it, in the job's scratch folder.
+A package of the model, as the registry keeps it, is left in the job's scratch folder.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,85 +10,96 @@ import keras
 import pandas as pd
 
 from bench.judging import judge
-from bench.measuring import Curve, Job, peak_bytes, tell
+from bench.lakes import RUN, collect
+from bench.measuring import Curve, Job, Stopwatch, give, peak_bytes
+from bench.photos import read_manifest
+from include.lake import layout
+from include.lake.formats import write_table
 from include.lake.local import LocalStore
 from include.model.checkpoints import Checkpoints
 from include.model.evaluation import cat_probability
-from include.model.extractor import SIZE, fit_extractor
 from include.model.fitting import fit
-from include.model.hyperparameters import Hyperparameters
+from include.model.head import join
+from include.model.hyperparameters import chosen_for
+from include.model.jobs import from_scratch
 from include.model.packaging import save_package
-from include.model.pixels import Pixels, load_pixels
+from include.model.pixels import load_pixels
 from include.model.scoring import score
-from include.model.starting import Start, begin_with, starting_point
-from include.records import Figures
-from include.release.candidate import HeldOut, choose
+from include.model.tracking import EXPERIMENT, connect
+from include.model.training import fit_default_head
+from include.model.tuning import tune
+from include.records import DecisionRule, RetrainParams
+from include.release.candidate import choose_rule, score_held_out
 from include.settings import Settings
+
+DATASET = "bench"  # stands for the digest of the manifest
 
 
 def main() -> None:
-    job = Job.mine()
-    photos = pd.read_parquet(job.manifest)
-    loaded, pixels = load(job, photos)
-    curve = Curve(job)
-    network = fit(pixels, photos, epochs=job.epochs, start=start(job, photos), **how(job, curve))
-    assert network is not None  # whoever has checkpoints gets one
-    measured = {"load_seconds": loaded, "trained_on": int((photos["side"] == "train").sum()), "epochs": curve.epochs}
-    figures, found = evaluate(network, pixels, photos, Settings(network=job.network))
-    tell(measured | found | {"peak_bytes": peak_bytes(), "package": str(package(network, figures, Path(job.scratch)))})
+    job, settings = Job.mine(), Settings()
+    store, manifest = LocalStore(Path(job.lake)), read_manifest(job.lake)
+    params = RetrainParams.of(settings.model_dump() | {"epochs": job.epochs})
+    train = train_scratch if settings.network == "scratch" else train_default
+    network, result = train(job, store, manifest, settings, params)
+    held_out = score_held_out(store, manifest, network, settings, params)
+    rule, _ = choose_rule(store, RUN, manifest, held_out, settings, params)
+    of_test = (held_out.photos["side"] == "test").to_numpy(bool)
+    probability = cat_probability(held_out.logits[of_test], rule)
+    result["test"] = judge(held_out.photos[of_test], probability, threshold=rule.threshold)
+    result |= {"photos": len(manifest), "threshold": rule.threshold, "peak_bytes": peak_bytes()}
+    if job.elsewhere:
+        result["elsewhere"] = judge_elsewhere(job, network, rule, settings)
+    give(result | {"package": str(package(network, rule, Path(job.scratch)))})
 
 
-def load(job: Job, photos: pd.DataFrame) -> tuple[float, Pixels]:
-    """Decode all photos into a fresh cache; the seconds that it took, and the photos."""
-    began = time.perf_counter()
-    size = Settings(network=job.network).image_size
-    pixels = load_pixels(LocalStore(Path(job.photos)), photos, folder=Path(job.scratch) / "pixels", size=size)
-    return time.perf_counter() - began, pixels
+def train_scratch(
+    job: Job, store: LocalStore, manifest: pd.DataFrame, settings: Settings, params: RetrainParams
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Decode all photos into an empty cache, then train as the task `train` does."""
+    watch = Stopwatch(job)
+    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size)
+    seconds, curve = {"loading": watch.lap("decoding")}, Curve(job)
+    network = fit(
+        pixels,
+        manifest,
+        from_scratch(settings, epochs=params.epochs),
+        checkpoints=Checkpoints(Path(job.scratch) / "checkpoints"),
+        tell=lambda _, losses: curve.add(losses["val_average_precision"]),
+    )
+    seconds["training"] = curve.epochs[-1]["seconds"]
+    return network, {"seconds": seconds, "epochs": curve.epochs}
 
 
-def start(job: Job, photos: pd.DataFrame) -> Start:
-    """What the first run on a lake begins with: an extractor that it trains itself, which counts as training."""
-    settings, lake = Settings(network=job.network), LocalStore(Path(job.photos))
-    if settings.network == "mobilenet":
-        return starting_point(lake, settings)
-    train = photos[photos["side"] == "train"]
-    pixels = load_pixels(lake, train, folder=Path(job.scratch) / "pixels", size=SIZE)
-    return begin_with(fit_extractor(pixels, train, seed=settings.seed), name="bench")
+def train_default(
+    job: Job, store: LocalStore, manifest: pd.DataFrame, settings: Settings, params: RetrainParams
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Facts and features of all photos, then the tasks `tune` and `train`, all of it for the first time."""
+    connect().create_experiment(EXPERIMENT, artifact_location=f"{job.scratch}/artifacts")  # its database takes seconds
+    write_table(store, layout.manifest(DATASET), manifest)
+    watch, seconds = Stopwatch(job), {}
+    collect(store, settings)
+    seconds["features"] = watch.lap("features")
+    tune(store, RUN, DATASET, params, settings=settings)
+    seconds["tuning"] = watch.lap("tuning")
+    head, curves = fit_default_head(store, manifest, chosen_for(store, RUN), settings, epochs=params.epochs)
+    network = join(head)
+    seconds["head"] = watch.lap(f"the head with {len(curves)} epochs")
+    seconds["training"] = sum(seconds.values())
+    return network, {"seconds": seconds}
 
 
-def how(job: Job, curve: Curve) -> dict[str, Any]:
-    """How the task `train` trains, where nothing was tuned; the curve is told of each epoch."""
-    settings = Settings(network=job.network)
-    return {
-        "settings": settings,
-        "hyperparameters": Hyperparameters.of(settings),
-        "checkpoints": Checkpoints(Path(job.scratch) / "checkpoints"),
-        "tell": lambda _, figures: curve.add(figures["val_average_precision"]),
-    }
+def judge_elsewhere(job: Job, network: keras.Model, rule: DecisionRule, settings: Settings) -> dict[str, Any]:
+    """Photos from other sources, by the network as it is served: pixels in."""
+    photos, folder = read_manifest(job.elsewhere), Path(job.scratch) / "elsewhere"
+    pixels = load_pixels(LocalStore(Path(job.elsewhere)), photos, folder=folder, size=int(network.input_shape[1]))
+    probability = cat_probability(score(network, pixels, photos), rule)
+    return judge(photos, probability, threshold=rule.threshold)
 
 
-def evaluate(
-    network: keras.Model, pixels: Pixels, photos: pd.DataFrame, settings: Settings
-) -> tuple[Figures, dict[str, Any]]:
-    """As the task `evaluate` does it: the figures of the verdict, and how the network does on the test side."""
-    held_out = score_held_out(network, pixels, photos)
-    figures, _ = choose(held_out, settings)
-    test = (held_out.table["side"] == "test").to_numpy(bool)
-    probability = cat_probability(held_out.logits[test], temperature=figures.temperature)
-    return figures, judge(held_out.table[test], probability, threshold=figures.threshold)
-
-
-def score_held_out(network: keras.Model, pixels: Pixels, photos: pd.DataFrame) -> HeldOut:
-    """Those of the photos that did not train, and what the network says of them."""
-    held_out = (photos["side"] != "train").to_numpy(bool)
-    table = photos[held_out].reset_index(drop=True)
-    return HeldOut(table, score(network, pixels.subset(held_out), table))
-
-
-def package(network: keras.Model, figures: Figures, folder: Path) -> Path:
+def package(network: keras.Model, rule: DecisionRule, folder: Path) -> Path:
     """The model as the registry keeps it, for the measurement of one photo at a time."""
     network.save(folder / "network.keras")
-    return save_package(folder, folder / "network.keras", figures)
+    return save_package(folder, folder / "network.keras", rule)
 
 
 if __name__ == "__main__":

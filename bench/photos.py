@@ -1,4 +1,4 @@
-"""The photos that all recipes see, where they lie: a manifest whose keys are paths, split by the product's rule."""
+"""The photos that all recipes see: a manifest, split by the product's rule, and a lake that holds nothing else."""
 
 import hashlib
 from pathlib import Path
@@ -9,9 +9,11 @@ from include.data import split
 from include.errors import BaseDataMissing, DatasetError, NotAPhoto
 from include.images.decoding import decode
 from include.images.synthetic import draw_sample
-from include.records import SOURCES, label_of
+from include.lake import layout
+from include.records import SIDES, SOURCES, label_of
 
-COLUMNS = ["key", "source", "sha256"]
+COLUMNS = ["path", "source", "sha256"]
+MANIFEST = "photos.parquet"  # beside the photos of a lake
 
 
 def draw_photos(folder: Path, *, per_source: int) -> None:
@@ -23,19 +25,17 @@ def draw_photos(folder: Path, *, per_source: int) -> None:
 
 
 def list_photos(folder: Path, *, per_source: int, seed: int) -> pd.DataFrame:
-    """The manifest of at most ``per_source`` photos of each source, in the order of their keys.
+    """The manifest of at most ``per_source`` photos of each source, in the order of their keys, and their ``path``.
 
     Of exact copies one is taken; what does not decode is left out. Raises BaseDataMissing where a source is empty.
     """
-    rows = [(path, source) for source in SOURCES for path in _files(folder / source)]
-    named = [(path.relative_to(folder).as_posix(), source, _sha256(path)) for path, source in rows]
-    photos = pd.DataFrame(named, columns=COLUMNS).drop_duplicates("sha256").sort_values("key", ignore_index=True)
-    sides = photos["sha256"].map(split.bucket).map(split.side_of)
-    labels = photos["source"].map(label_of)
-    chosen = choose(
-        photos.assign(side=sides, label=labels, kind=photos["source"], weight=1.0), per_source=per_source, seed=seed
-    )
-    return chosen[[_is_photo(folder / key) for key in chosen["key"]]].reset_index(drop=True)
+    rows = [(str(path), source, _sha256(path)) for source in SOURCES for path in _files(folder / source)]
+    photos = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("sha256")
+    photos["key"] = [layout.base(*name) for name in zip(photos["source"], photos["sha256"], strict=True)]
+    photos["side"] = photos["sha256"].map(split.bucket).map(split.side_of)
+    photos = photos.assign(label=photos["source"].map(label_of), kind=photos["source"], weight=1.0)
+    chosen = choose(photos.sort_values("key", ignore_index=True), per_source=per_source, seed=seed)
+    return chosen[[_is_photo(Path(path)) for path in chosen["path"]]].reset_index(drop=True)
 
 
 def choose(photos: pd.DataFrame, *, per_source: int, seed: int) -> pd.DataFrame:
@@ -47,12 +47,24 @@ def choose(photos: pd.DataFrame, *, per_source: int, seed: int) -> pd.DataFrame:
 
 def check_sides(photos: pd.DataFrame) -> None:
     """Before hours are spent: raises DatasetError where a side cannot train or judge."""
-    half = photos["sha256"].map(split.calibrates).map({True: " (calibration)", False: " (tuning)"})
-    parts = photos["side"] + half.where(photos["side"] == "val", "")
-    for part in ("train", "val (tuning)", "val (calibration)", "test"):
-        labels = photos.loc[parts == part, "label"]
+    for side in SIDES:
+        labels = photos.loc[photos["side"] == side, "label"]
         if labels.nunique() < 2:
-            raise DatasetError(f"{part} has {len(labels)} photos and not both labels: raise --photos-per-source")
+            raise DatasetError(f"{side} has {len(labels)} photos and not both labels: raise --photos-per-source")
+
+
+def place(photos: pd.DataFrame, lake: Path) -> Path:
+    """Make a lake that holds these photos, as links to their files, and their manifest."""
+    for key, path in zip(photos["key"], photos["path"], strict=True):
+        target = lake / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    photos.to_parquet(lake / MANIFEST)
+    return lake
+
+
+def read_manifest(lake: str) -> pd.DataFrame:
+    return pd.read_parquet(Path(lake) / MANIFEST)
 
 
 def _files(folder: Path) -> list[Path]:

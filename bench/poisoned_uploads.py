@@ -1,6 +1,5 @@
 """Uploads with wrong labels: what a model loses by them, and whether the gate would let it pass."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,29 +7,32 @@ from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from bench.lakes import check, copy, sound_keys
+from bench.lakes import RUN, check, copy, sound_keys
 from bench.measuring import say
-from bench.ours import score_held_out
 from include.data import dataset
+from include.data.labels import DISAGREES
+from include.data.split import USED
 from include.data.uploads import photo_id_of, save_feedback, save_upload
 from include.errors import DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
-from include.model.checkpoints import Checkpoints
 from include.model.evaluation import cat_probability
-from include.model.fitting import Photos, fit
+from include.model.examples import load_examples
+from include.model.head import score_features
 from include.model.hyperparameters import Hyperparameters
-from include.model.pixels import load_pixels
-from include.model.scoring import score
-from include.model.starting import starting_point
-from include.records import LABELS, UPLOADS, Figures, Scored, UploadRecord, label_of
-from include.release.candidate import choose
+from include.model.training import fit_default_head
+from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, Scored, UploadRecord, label_of
+from include.release.candidate import Scores, choose_rule
 from include.release.gate import decide, difference
 from include.settings import Settings
 
 PER_SESSION = 5  # photos of one visitor
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5)  # of P(label): what `min_agreement` might be
 Kind = Literal["right", "turned", "flood"]  # what is true of a label: a visitor's, or one of the session that floods
+Counts = dict[str, int]  # how many gifts of each kind
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,16 @@ class Gift:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, the photos that judge it, and of each kind how many gifts trained it."""
+    """A model; the test photos of its dataset and their features; the gifts that trained it, and that would have
+    trained it with other THRESHOLDS.
+    """
 
-    network: keras.Model
-    figures: Figures
-    test: Photos
-    used: dict[str, int]
+    head: keras.Model
+    rule: DecisionRule
+    test: pd.DataFrame
+    features: NDArray[np.float16]
+    used: Counts
+    by_threshold: dict[float, Counts]
 
 
 def hold_out(store: LocalStore, *, count: int, seed: int) -> list[tuple[str, bytes]]:
@@ -92,50 +98,55 @@ def measure_poison(
 ) -> list[dict[str, Any]]:
     """One model of the right labels, without the flood, is the champion; each seed turns other labels and challenges.
 
-    ``folder`` is for the lakes and the decoded pixels. Returns for each seed the ``difference`` in average precision
-    with its 95 % interval (``low``, ``high``), whether the gate lets the challenger pass (``passed``), and of each kind
-    how many gifts it was ``given`` and ``used``.
+    ``folder`` is for the lakes. Returns for each seed the ``difference`` in average precision with its 95 % interval
+    (``low``, ``high``), whether the gate lets the challenger pass (``passed``), how many gifts of each kind it was
+    ``given`` and ``used``, and ``by_threshold`` how many it would have used.
     """
     right = gifts(photos[: len(photos) - flood], flood=0, turned=0, seed=0)
-    champion = _train(copy(base, folder / "right"), right, settings, cache=folder / "pixels")
-    found = []
+    champion = _train(copy(base, folder / "right"), right, settings)
+    measured = []
     for seed in seeds:
         given = gifts(photos, flood=flood, turned=turned, seed=seed)
-        challenger = _train(copy(base, folder / f"seed {seed}"), given, settings, cache=folder / "pixels")
-        counts = {"given": _count(given), "used": challenger.used}
-        found.append(_compare(challenger, champion, settings) | counts)
-    return found
+        challenger = _train(copy(base, folder / f"seed {seed}"), given, settings)
+        counts = {"given": count(given), "used": challenger.used, "by_threshold": challenger.by_threshold}
+        measured.append(_compare(challenger, champion, settings) | counts)
+    return measured
 
 
-def _train(store: LocalStore, given: list[Gift], settings: Settings, *, cache: Path) -> Trained:
-    """What `retrain` would make of the lake and the gifts."""
-    ids = {_give(store, gift): gift for gift in given}
-    manifest = dataset.to_manifest(check(store, settings, cache=cache))
-    pixels = load_pixels(store, manifest, folder=cache, size=settings.image_size)
-    say(f"training on {(manifest['side'] == 'train').sum():,} photos in {settings.epochs} epochs")
-    with tempfile.TemporaryDirectory() as scratch:
-        network = fit(
-            pixels,
-            manifest,
-            epochs=settings.epochs,
-            settings=settings,
-            hyperparameters=Hyperparameters.of(settings),
-            checkpoints=Checkpoints(Path(scratch)),
-            start=starting_point(store, settings),
-        )
-    assert network is not None  # whoever has checkpoints gets one
-    test = (manifest["side"] == "test").to_numpy(bool)
-    used = [ids[layout.photo_id_of(key)] for key in manifest.loc[manifest["source"] == UPLOADS, "key"]]
-    val = (manifest["side"] == "val").to_numpy(bool)
-    figures, _ = choose(score_held_out(network, pixels.subset(val), manifest[val]), settings)
-    return Trained(network, figures, (pixels.subset(test), manifest[test]), _count(used))
+def count_used(uploads: pd.DataFrame, given: dict[str, Gift], threshold: float) -> Counts:
+    """The gifts that would train if their labels had to be as probable as ``threshold``.
+
+    ``uploads`` has columns key, fate and label_quality; ``given`` has the gifts by photo_id. What other rules than the
+    agreement with the base photos leave out stays out.
+    """
+    free = uploads["fate"].isin([USED, DISAGREES]) & ~(uploads["label_quality"] < threshold)
+    return count([given[layout.photo_id_of(key)] for key in uploads.loc[free, "key"]])
+
+
+def count(given: Sequence[Gift]) -> Counts:
+    return {kind: sum(gift.kind == kind for gift in given) for kind in get_args(Kind)}
+
+
+def _train(store: LocalStore, given: list[Gift], settings: Settings) -> Trained:
+    """What `retrain` would make of the lake and the gifts, with the default hyperparameters."""
+    by_id = {_give(store, gift): gift for gift in given}
+    photos = check(store, settings)
+    manifest, uploads = dataset.to_manifest(photos), photos[photos["source"] == UPLOADS]
+    say(f"training on {(manifest['side'] == 'train').sum():,} photos")
+    params = RetrainParams.of(settings.model_dump())
+    head, _ = fit_default_head(store, manifest, Hyperparameters(), settings, epochs=params.epochs)
+    test = manifest[manifest["side"] == "test"]
+    features = load_examples(store, test, settings.feature_cache).features
+    rule, _ = choose_rule(store, RUN, manifest, Scores(test, score_features(head, features)), settings, params)
+    used = count([by_id[layout.photo_id_of(key)] for key in uploads.loc[uploads["fate"] == USED, "key"]])
+    return Trained(head, rule, test, features, used, {low: count_used(uploads, by_id, low) for low in THRESHOLDS})
 
 
 def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict[str, Any]:
     """Both on the challenger's test photos, as the gate does it."""
-    table = challenger.test[1]
+    table = challenger.test
     is_cat, from_base = (table["label"] == "cat").to_numpy(bool), (table["source"] != UPLOADS).to_numpy(bool)
-    new, old = (_scored(name, model, challenger.test) for name, model in (("2", challenger), ("1", champion)))
+    new, old = (_score(name, model, challenger.features) for name, model in (("2", challenger), ("1", champion)))
     floors = {"min_precision": settings.min_precision, "min_recall": settings.min_recall}
     decision = decide(is_cat, from_base, new, old, **floors, seed=settings.seed)
     drawn = difference(is_cat, new.probability, old.probability, seed=settings.seed)
@@ -143,9 +154,8 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
     return {"low": low, "difference": middle, "high": high, "passed": decision.better}
 
 
-def _scored(name: str, model: Trained, photos: Photos) -> Scored:
-    probability = cat_probability(score(model.network, *photos), temperature=model.figures.temperature)
-    return Scored(name, probability, model.figures.threshold)
+def _score(name: str, model: Trained, features: NDArray[np.float16]) -> Scored:
+    return Scored(name, cat_probability(score_features(model.head, features), model.rule), model.rule.threshold)
 
 
 def _give(store: LocalStore, gift: Gift) -> str:
@@ -155,9 +165,5 @@ def _give(store: LocalStore, gift: Gift) -> str:
     return photo_id
 
 
-def _count(given: list[Gift]) -> dict[str, int]:
-    return {kind: sum(gift.kind == kind for gift in given) for kind in get_args(Kind)}
-
-
 def _other(label: str) -> str:
-    return next(one for one in LABELS if one != label)
+    return next(other for other in LABELS if other != label)

@@ -1,6 +1,6 @@
-"""The original recipe and ours side by side, one photo at a time, and growth; writes docs/benchmarks.md.
+"""The original recipe, `scratch` and the default side by side, one photo, and growth; writes docs/benchmarks.md.
 
-python -m bench.training [--photos FOLDER] [--help]
+python -m bench.training [--photos FOLDER] [--held-out FOLDER] [--help]
 
 This process loads neither photos nor TensorFlow; each measurement is a child of its own, never two at once.
 """
@@ -21,9 +21,11 @@ from bench.machine import describe_machine
 from bench.measuring import Job, say
 from include.images.synthetic import PER_SOURCE
 from include.records import SIDES, SOURCES
-from include.settings import ROOT, Settings
+from include.settings import ROOT, Network, Settings
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+NETWORKS: dict[str, Network] = {"scratch": "scratch", "default": "efficientnet_lite0"}  # of the product's recipes
+ALL = 1_000_000  # photos of each source, where none is to be left out
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,9 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         everything, compared = gather(given, Path(scratch))
         counts = ", ".join(f"{sum(compared['side'] == side):,} {side}" for side in SIDES)
-        what = "a folder of photos" if given.photos else "drawings of our own code"
-        about["photos"] = f"{what}: {len(compared):,} for both recipes ({counts})"
-        results = measure(given, everything, compared, Path(scratch))
+        origin = "a folder of photos" if given.photos else "drawings of our own code"
+        about["photos"] = f"{origin}: {len(compared):,} for all recipes ({counts})"
+        elsewhere = gather_held_out(given, compared, Path(scratch))
+        results = measure(given, everything, compared, elsewhere, Path(scratch))
     page = compose(results, about=about, drawn=not given.photos)
     given.out.write_text(page)
     print(page)
@@ -46,66 +49,75 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, and as ``all`` what was written."""
+    """The options, and under ``all`` the arguments as they were written."""
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, help=f"a folder with {', '.join(SOURCES)} in it; without it: drawings")
-    parser.add_argument("--photos-per-source", type=int, help="for both recipes; as many as a run of the DAG takes")
-    parser.add_argument("--network", choices=["scratch", "mobilenet"], default=Settings().network, help="of ours")
-    parser.add_argument("--epochs", type=int, help="of ours; the setting's")
+    parser.add_argument("--held-out", type=Path, help="such a folder with photos from elsewhere, on which to judge")
+    parser.add_argument("--photos-per-source", type=int, help="for all recipes; as many as a run of the DAG takes")
+    parser.add_argument("--epochs", type=int, default=Settings(network="scratch").epochs, help="of scratch")
     parser.add_argument("--original-epochs", type=int, default=10)
-    parser.add_argument("--skip-original", action="store_true", help="for a quick look")
+    parser.add_argument("--skip", nargs="*", choices=["original", "scratch"], default=[], help="for a quick look")
     parser.add_argument("--growth", type=int, nargs="*", default=[1000, 2000, 4000, 8000], help="numbers of photos")
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     given = parser.parse_args(arguments)
     usual = Settings().images_per_source if given.photos else PER_SOURCE
     given.photos_per_source = given.photos_per_source or usual
-    given.epochs = given.epochs or Settings(network=given.network).epochs
     given.all = list(arguments)
     return given
 
 
 def gather(given: argparse.Namespace, scratch: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All photos that any measurement needs, and those of the two recipes."""
+    """All photos that any measurement needs, and those that the recipes are compared on."""
     per_source = max(given.photos_per_source, *(count // len(SOURCES) for count in given.growth), 0)
+    folder = given.photos.resolve() if given.photos else scratch / "photos"
     if not given.photos:
         say(f"drawing {per_source:,} pictures of each source")
-        photos.draw_photos(scratch / "photos", per_source=per_source)
+        photos.draw_photos(folder, per_source=per_source)
     seed = Settings().seed
-    everything = photos.list_photos(folder_of(given, scratch), per_source=per_source, seed=seed)
+    everything = photos.list_photos(folder, per_source=per_source, seed=seed)
     compared = photos.choose(everything, per_source=given.photos_per_source, seed=seed)
     photos.check_sides(compared)
     return everything, compared
 
 
+def gather_held_out(given: argparse.Namespace, compared: pd.DataFrame, scratch: Path) -> str:
+    """A lake with the photos from elsewhere, without exact copies of the others; nothing where no folder was given."""
+    if not given.held_out:
+        return ""
+    others = photos.list_photos(given.held_out.resolve(), per_source=ALL, seed=Settings().seed)
+    return str(photos.place(others[~others["sha256"].isin(compared["sha256"])], scratch / "elsewhere"))
+
+
 def measure(
-    given: argparse.Namespace, everything: pd.DataFrame, compared: pd.DataFrame, scratch: Path
+    given: argparse.Namespace, everything: pd.DataFrame, compared: pd.DataFrame, elsewhere: str, scratch: Path
 ) -> dict[str, Any]:
-    """What each child told, under original (none if skipped), ours, inference and growth; and the settings of ours."""
+    """The results of each child, under recipes (by their names), inference and growth; and settings of ours."""
 
-    def run(module: str, name: str, chosen: pd.DataFrame, epochs: int, folder: str = "") -> dict[str, Any]:
-        place = Path(folder) if folder else scratch / name.replace(" ", "-")
-        place.mkdir(exist_ok=True)
-        manifest = scratch / "manifest.parquet"
-        chosen.to_parquet(manifest)
-        job = Job(name, str(folder_of(given, scratch)), str(manifest), str(place), epochs, given.network)
-        return measuring.run(f"bench.{module}", job)
+    def run(recipe: str, name: str, chosen: pd.DataFrame, held_out: str = "") -> dict[str, Any]:
+        network = NETWORKS.get(recipe, "scratch")
+        epochs = {"original": given.original_epochs, "scratch": given.epochs}
+        folder = scratch / name.replace(" ", "-")
+        lake = photos.place(chosen, folder / "lake")
+        number = epochs.get(recipe, Settings(network=network).epochs)
+        job = Job(name, str(lake), str(folder / "state"), network, number, held_out)
+        return measuring.run("bench.ours" if recipe in NETWORKS else "bench.original", job)
 
-    original = None if given.skip_original else run("original", "original", compared, given.original_epochs)
-    ours = run("ours", "ours", compared, given.epochs)
-    inference = run("inference", "one photo", compared, given.epochs, ours["package"])
-    steps = [run("growth", f"{len(part):,} photos", part, given.epochs) for part in sizes(everything, given.growth)]
-    settings = {"network": given.network, "image_size": Settings(network=given.network).image_size}
-    return {"original": original, "ours": ours, "inference": inference, "growth": steps, "settings": settings}
+    names = [name for name in ("original", *NETWORKS) if name not in given.skip]
+    recipes = {name: run(name, name, compared, elsewhere) for name in names}
+    one_photo = Job("one photo", str(scratch / "default" / "lake"), recipes["default"]["package"])
+    inference = measuring.run("bench.inference", one_photo)
+    growth = [
+        recipes["default"] if len(part) == len(compared) else run("default", f"{len(part):,} photos", part)
+        for part in sizes(everything, given.growth)
+    ]
+    settings = Settings(network="scratch").model_dump(include={"image_size", "tune_trials"})
+    return {"recipes": recipes, "inference": inference, "growth": growth, "settings": settings}
 
 
 def sizes(everything: pd.DataFrame, counts: Sequence[int]) -> list[pd.DataFrame]:
     """Parts of growing size, as far as the photos reach."""
     parts = [photos.choose(everything, per_source=n // len(SOURCES), seed=Settings().seed) for n in sorted(counts)]
     return [part for part, before in zip(parts, [[], *parts], strict=False) if len(part) > len(before)]
-
-
-def folder_of(given: argparse.Namespace, scratch: Path) -> Path:
-    return given.photos.resolve() if given.photos else scratch / "photos"
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ When nothing is new since the last finished run, all after `anything_new` is ski
 the photos changed too much: look at `runs/<run>/validation.html`. A broken photo never fails a run; it goes to
 `quarantine/` with a reason. `check_model` warns in its log and in MLflow (`evaluation/weaknesses.html`); it fails no
 run, and is skipped where it cannot look. A failed `redeploy` has put the alias back; its inputs are decided and no
-longer new, so clear it, or trigger with `force`. Every task can be cleared and run again: no photo is decoded twice, no
-run registers two models, and the gate decides once.
+longer new, so clear it, or trigger with `force`. Every task can be cleared and run again: what is known of a
+photo is worked out once, no run registers two models, and the gate decides once.
 """
 
 from airflow.sdk import Label, dag, task, task_group
@@ -65,7 +65,7 @@ def retrain():
     def list_undescribed(*, run_id: str) -> list[str]:
         from include.data.facts import list_undescribed
 
-        return list_undescribed(open_lake(), run_id, shard_size=SETTINGS.shard_size)
+        return list_undescribed(open_lake(), run_id, cache=SETTINGS.feature_cache, shard_size=SETTINGS.shard_size)
 
     @task(max_active_tis_per_dag=2)
     @fails_for_good
@@ -83,17 +83,10 @@ def retrain():
 
     @task
     @fails_for_good
-    def embed(*, run_id: str) -> dict:
-        from include.model.extractor import embed
-
-        return embed(open_lake(), run_id, cache=SETTINGS.pixel_cache, seed=SETTINGS.seed)
-
-    @task
-    @fails_for_good
     def check_labels(*, run_id: str) -> str:
         from include.data.dataset import check_labels
 
-        return check_labels(open_lake(), run_id, SETTINGS.policy)
+        return check_labels(open_lake(), run_id, SETTINGS.policy, cache=SETTINGS.feature_cache)
 
     @task
     @fails_for_good
@@ -120,6 +113,7 @@ def retrain():
             run_id,
             images_per_source=params["images_per_source"],
             policy=SETTINGS.policy,
+            cache=SETTINGS.feature_cache,
             run_url=f"{SETTINGS.airflow_url}/dags/retrain/runs/{run_id}",
         )
 
@@ -127,22 +121,25 @@ def retrain():
     @fails_for_good
     def tune(dataset: str, *, run_id: str, params: dict) -> dict:
         from include.model.tuning import tune
+        from include.records import RetrainParams
 
-        return tune(open_lake(), run_id, dataset, minutes=params["tune_minutes"], epochs=params["epochs"])
+        return tune(open_lake(), run_id, dataset, RetrainParams.of(params), settings=SETTINGS)
 
     @task(**TRAINING_ARGS)
     @fails_for_good
     def train(dataset: str, *, run_id: str, params: dict) -> str:
         from include.model.training import train
+        from include.records import RetrainParams
 
-        return train(open_lake(), run_id, dataset, epochs=params["epochs"])
+        return train(open_lake(), run_id, dataset, RetrainParams.of(params))
 
     @task
     @fails_for_good
-    def evaluate(dataset: str, mlflow_run: str, *, run_id: str) -> dict:
+    def evaluate(dataset: str, mlflow_run: str, *, run_id: str, params: dict) -> dict:
+        from include.records import RetrainParams
         from include.release.candidate import evaluate
 
-        return evaluate(open_lake(), run_id, dataset, mlflow_run)
+        return evaluate(open_lake(), run_id, dataset, mlflow_run, RetrainParams.of(params))
 
     @task
     @fails_no_run  # beside the way to the gate: it warns, and a run ends as if it were not there
@@ -190,7 +187,7 @@ def retrain():
     @task_group
     def check(described):
         dataset = publish_dataset()
-        described >> deduplicate() >> embed() >> check_labels() >> split() >> validate() >> dataset
+        described >> deduplicate() >> check_labels() >> split() >> validate() >> dataset
         return dataset
 
     @task_group(group_id="train")

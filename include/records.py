@@ -14,7 +14,7 @@ Source = Literal["cats", "dogs", "selfies", "misc"]
 Label = Literal["cat", "not_cat"]
 Side = Literal["train", "val", "test"]
 Answer = Literal["cat", "not_cat", "neither"]
-ThresholdRule = Literal["best_f1", "recall_at_precision"]
+ThresholdRule = Literal["even_odds", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
 
 SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
@@ -30,6 +30,7 @@ LOOKS = {  # what a photo is sorted by, and the names of its thirds
     "sharpness": ("soft", "ordinary", "sharp"),
 }
 SCHEMA_VERSION = 1
+CONTRACT = 3  # of a model version: raise it when input, output or files change; a reader refuses what it does not know
 
 
 def label_of(source: str) -> str:
@@ -111,7 +112,7 @@ class RetrainParams:
     epochs: int
     min_precision: float
     min_recall: float
-    tune_minutes: int = 0
+    fine_tune_epochs: int = 0
     force: bool = False
 
     @classmethod
@@ -119,8 +120,8 @@ class RetrainParams:
         return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
 
     def effective(self) -> dict[str, Any]:
-        """All that can change a result by itself: ``force`` cannot, and a search is asked for to be made."""
-        return {name: value for name, value in asdict(self).items() if name not in ("force", "tune_minutes")}
+        """All that can change a result: ``force`` cannot."""
+        return {name: value for name, value in asdict(self).items() if name != "force"}
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,19 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How a model turns P(cat) into a verdict; part of the model, chosen on the calibration half of val.
+class DecisionRule:
+    """How a model turns logits into a verdict; part of the model.
 
-    Logits are divided by ``temperature``. A probability of at least ``threshold`` is a cat; the verdict is unsure where
-    a cat lies at or below ``unsure_to``, or another photo at or above ``unsure_from``.
+    P(cat) is the logistic function of ``slope`` times the log-odds of cat against all other kinds, plus ``intercept``
+    (Platt scaling). A photo with a P(cat) of at least ``threshold`` is called a cat; the verdict is unsure from
+    ``unsure_from`` to ``unsure_to``, which lie on both sides of the threshold.
     """
 
     threshold: float
     unsure_from: float
     unsure_to: float
-    temperature: float = 1.0
+    slope: float = 1.0
+    intercept: float = 0.0
 
 
 @dataclass(frozen=True)

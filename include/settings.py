@@ -1,14 +1,12 @@
 """The only reader of the environment. ``.env.example`` explains every setting."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from include.errors import BackboneError
 from include.records import ThresholdRule
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,20 +15,15 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAMPION_POOL = "champion"
 DRAIN_SECONDS = 20  # a model server that is asked to end lets requests end; whoever asks it must wait longer
 SAMPLE = "sample"
-DECIDING = ("threshold_rule", "precision_floor", "coverage")  # how scores become verdicts
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 
-Network = Literal["scratch", "mobilenet"]
-# What suits each network, where nothing else is set.
-SUITING: dict[str, dict[str, Any]] = {
-    "scratch": {"epochs": 10, "image_size": 96, "batch_size": 32, "learning_rate": 1e-3},
-    "mobilenet": {"epochs": 12, "image_size": 160, "batch_size": 64, "learning_rate": 1e-3},
+Network = Literal["efficientnet_lite0", "scratch"]
+EPOCHS = {"efficientnet_lite0": 20, "scratch": 10}  # at most, where nothing else is set
+# The settings that change what the same photos give, by network.
+RECIPE: dict[str, tuple[str, ...]] = {
+    "efficientnet_lite0": ("l2_penalty", "tune_trials"),
+    "scratch": ("image_size", "batch_size", "learning_rate"),
 }
-
-
-def _suiting(name: str) -> Callable[[dict[str, Any]], Any]:
-    """A default that depends on the network, which is read before."""
-    return lambda read: SUITING[read.get("network", "scratch")][name]
 
 
 class Quality(BaseModel):
@@ -61,10 +54,9 @@ class Labels(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    max_quality: float = Field(default=0.1, ge=0, le=1)
-    max_per_session: int = Field(default=20, ge=1)
-    neighbours: int = Field(default=15, ge=1)
+    max_quality: float = Field(default=0.15, ge=0, le=1)
     min_agreement: float = Field(default=0.3, ge=0, le=1)
+    max_per_session: int = Field(default=20, ge=1)
     max_share_of_class: float = Field(default=0.2, ge=0, le=1)
     free_per_class: int = Field(default=50, ge=0)
 
@@ -145,47 +137,40 @@ class Settings(BaseSettings):
     server_port: int = 5001
     server_url: str = ""
     app_port: int = 8501
-    tuner_port: int = 8600
     max_request_bytes: int = 32_000_000
     max_batch: int = Field(default=64, ge=1)
     max_explained: int = Field(default=4, ge=1)
     live_within_seconds: float = Field(default=180, gt=0)
 
-    network: Network = "scratch"
-    backbone_weights: Path | None = None
+    network: Network = "efficientnet_lite0"
 
     retrain_schedule: str | None = None
     ingest_schedule: str | None = None
-    tune_schedule: str | None = None
-    tune_minutes: int = Field(default=60, ge=1)
-    tuner_workers: int = Field(default=1, ge=1)
     images_per_source: int = Field(default=2000, ge=10)
-    epochs: int = Field(default_factory=_suiting("epochs"), ge=1)
+    epochs: int = Field(default_factory=lambda read: EPOCHS[read.get("network", "scratch")], ge=1)
     min_precision: float = Field(default=0.7, ge=0, le=1)
     min_recall: float = Field(default=0.7, ge=0, le=1)
 
-    shard_size: int = Field(default=500, ge=1)
+    shard_size: int = Field(default=4000, ge=1)
 
     policy: Policy = Policy()
     validation: Validation = Validation()
 
-    image_size: int = Field(default_factory=_suiting("image_size"), ge=32)
-    batch_size: int = Field(default_factory=_suiting("batch_size"), ge=1)
-    learning_rate: float = Field(default_factory=_suiting("learning_rate"), gt=0)
-    threshold_rule: ThresholdRule = "best_f1"
+    l2_penalty: float = Field(default=0.078125, ge=0)
+    tune_trials: int = Field(default=12, ge=0)
+    tune_seconds: float = Field(default=60, gt=0)
+    image_size: int = Field(default=96, ge=32)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    threshold_rule: ThresholdRule = "even_odds"
     precision_floor: float = Field(default=0.8, ge=0, le=1)
-    coverage: float = Field(default=0.9, gt=0, lt=1)
+    sure_from: float = Field(default=0.8, ge=0.5, lt=1)
 
     @field_validator("base_data")
     @classmethod
     def _absolute(cls, given: str) -> str:
         """Processes of the stack start in other folders; a path means the same to all of them."""
         return given if given == SAMPLE else str(Path(given).resolve())
-
-    @field_validator("backbone_weights")
-    @classmethod
-    def _absolute_path(cls, given: Path | None) -> Path | None:
-        return given and given.resolve()
 
     @property
     def base_set(self) -> str:
@@ -211,6 +196,11 @@ class Settings(BaseSettings):
         return self.home / "cache" / "pixels"
 
     @property
+    def feature_cache(self) -> Path:
+        """Where the features of base photos are kept."""
+        return self.home / "cache" / "features"
+
+    @property
     def airflow_url(self) -> str:
         return f"http://{self.host}:{self.airflow_port}"
 
@@ -224,25 +214,7 @@ class Settings(BaseSettings):
         return self.server_url or f"http://{self.host}:{self.server_port}"
 
     @property
-    def train_size(self) -> int:
-        """Pixels of the photos that training sees: of MobileNet fewer than it is asked about later (docs/adr/0017)."""
-        if self.network == "scratch":
-            return self.image_size
-        return max(32, int(self.image_size * 0.8) // 32 * 32)
-
-    @property
     def recipe(self) -> dict[str, object]:
         """The settings, besides a run's params, that make another model of the same photos."""
-        names = ("network", "image_size", "train_size", "batch_size", "learning_rate", *DECIDING, "seed")
-        return {name: getattr(self, name) for name in names} | {"backbone": self.backbone}
-
-    @property
-    def backbone(self) -> str | None:
-        """The weights that training begins with, by their sum: none, Keras' own, or those of a file."""
-        if self.network == "scratch":
-            return None
-        if self.backbone_weights is None:
-            return "imagenet"
-        if not self.backbone_weights.is_file():
-            raise BackboneError(f"CAT_BACKBONE_WEIGHTS {str(self.backbone_weights)!r} is no file; name one that is")
-        return hashlib.sha256(self.backbone_weights.read_bytes()).hexdigest()
+        names = ("network", *RECIPE[self.network], "threshold_rule", "precision_floor", "sure_from", "seed")
+        return {name: getattr(self, name) for name in names}

@@ -25,6 +25,7 @@ from include.settings import CHAMPION_POOL, SAMPLE, Settings
 from stack.airflow_api import ENDED, USER, AirflowApi
 from stack.environment import has_own_s3, local_settings, own_s3_credentials
 from stack.launcher import Stack, running_stack, wait_until
+from stack.progress import LongTasks
 from stack.summary import save_summary, show_summary, summarize_failure, summarize_run
 from stack.visitors import visit
 
@@ -187,13 +188,20 @@ def run_dag(stack: Stack, api: AirflowApi, dag: str, **params: Any) -> tuple[str
 
 
 def follow(stack: Stack, api: AirflowApi, dag: str, run: str) -> str:
-    """Tell what the tasks of a run do until it ends, keeping the stack alive; returns the run's state."""
+    """Tell what the tasks of a run do until it ends, keeping the stack alive; returns the run's state.
+
+    Long tasks get a line every 10 seconds, from what they write to the lake.
+    """
     told: dict[tuple[str, int], str] = {}
+    long_tasks = LongTasks(open_lake(stack.settings), run)
     while True:
         stack.check()
         with suppress(httpx.TransportError):  # the API server may be starting again
             state = api.run_state(dag, run)
-            _tell_changes(api.tasks(dag, run), told)
+            tasks = api.tasks(dag, run)
+            _tell_changes(tasks, told)
+            for line in long_tasks.describe(tasks, now=time.monotonic()):
+                _tell(line)
             if state in ENDED:
                 return state
         time.sleep(1)
@@ -207,9 +215,11 @@ def _tell_changes(tasks: list[dict[str, Any]], told: dict[tuple[str, int], str])
         told[name] = state
         index = "" if task["map_index"] < 0 else f" [{task['rendered_map_index'] or task['map_index']}]"
         seconds = f"{task['duration']:.1f} s" if task["duration"] and state in ("success", "failed") else ""
-        console.print(
-            f"  {time.strftime('%H:%M:%S')}  {task['task_id']}{index}  [{_colour(state)}]{state}[/] {seconds}"
-        )
+        _tell(f"{task['task_id']}{index}  [{_colour(state)}]{state}[/] {seconds}")
+
+
+def _tell(line: str) -> None:
+    console.print(f"  {time.strftime('%H:%M:%S')}  {line}")
 
 
 def _colour(state: str) -> str:

@@ -8,7 +8,8 @@ import mlflow
 import numpy as np
 
 from include.model import tracking
-from include.records import KINDS, Figures
+from include.model.network import HEAD, POOL
+from include.records import KINDS, DecisionRule
 from include.release import registry
 from include.settings import Settings
 
@@ -17,8 +18,8 @@ def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:
     """P(cat) rises with the red of a photo, and falls with it where ``sign`` is -1."""
     photo = keras.Input((size, size, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(photo)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    network = keras.Model(photo, keras.layers.Dense(KINDS)(x))
+    x = keras.layers.GlobalAveragePooling2D(name=POOL)(x)
+    network = keras.Model(photo, keras.layers.Dense(KINDS, name=HEAD)(x))
     kernel = np.zeros((3, KINDS), np.float32)
     kernel[:, 0] = (12 * sign, -6 * sign, -6 * sign)
     network.set_weights([kernel, np.zeros(KINDS, np.float32)])
@@ -35,5 +36,5 @@ def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> s
         path = Path(scratch) / "network.keras"
         red_network(sign=sign).save(path)
         return registry.register(
-            client, path, Figures(0.5, 0.4, 0.6), run=run, mlflow_run=active.info.run_id, dataset=dataset
+            client, path, DecisionRule(0.5, 0.4, 0.6), run=run, mlflow_run=active.info.run_id, dataset=dataset
         )

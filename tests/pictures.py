@@ -3,9 +3,11 @@
 import hashlib
 import io
 import random
+from pathlib import Path
 
 from PIL import Image
 
+from include.data import facts, snapshot
 from include.data.sources import claim_lake
 from include.data.split import bucket, side_of
 from include.data.uploads import save_feedback, save_upload
@@ -64,3 +66,11 @@ def give(store: ObjectStore, photo_id: str, photo: bytes, answer: str | None, *,
     save_upload(store, photo, record)
     if answer:
         save_feedback(store, photo_id, answer)
+
+
+def describe_photos(store: ObjectStore, run: str, cache: Path) -> int:
+    """A snapshot, and facts and features of what is new, as the tasks of `collect` make them; returns how many."""
+    snapshot.snapshot_base(store, run)
+    snapshot.snapshot_uploads(store, run)
+    shards = facts.list_undescribed(store, run, cache=cache, shard_size=500)
+    return sum(facts.describe(store, shard)["described"] for shard in shards)

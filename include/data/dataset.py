@@ -3,21 +3,23 @@
 import hashlib
 import json
 import logging
+from pathlib import Path
 
 import pandas as pd
 
+from include.backbone.version import VERSION
 from include.data import dedupe, labels, split
 from include.data.card import draw_card, draw_clusters
 from include.data.compared import compare
 from include.data.facts import HASHES, read_facts
 from include.data.features import read_features
-from include.data.snapshot import read_snapshot
+from include.data.snapshot import POLICY_VERSION, read_snapshot
 from include.data.uploads import fingerprint, lake_secret
 from include.errors import DatasetError, ObjectNotFound
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
-from include.records import UNKNOWN_KIND, UPLOADS, label_of
+from include.records import SIDES, UNKNOWN_KIND, UPLOADS, label_of
 from include.settings import Policy
 
 log = logging.getLogger(__name__)
@@ -44,13 +46,9 @@ def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
     return write_table(store, layout.run_table(run, "deduplicated"), photos)
 
 
-def read_deduplicated(store: ObjectStore, run: str) -> pd.DataFrame:
-    return read_table(store, layout.run_table(run, "deduplicated"))
-
-
-def check_labels(store: ObjectStore, run: str, policy: Policy) -> str:
-    """Task: the fate of photos whose label is doubted; all that is left has features."""
-    photos = doubt_labels(store, read_deduplicated(store, run), policy)
+def check_labels(store: ObjectStore, run: str, policy: Policy, *, cache: Path) -> str:
+    """Task: the fate of photos whose label is doubted. ``cache`` is this machine's folder of features."""
+    photos = doubt_labels(store, read_table(store, layout.run_table(run, "deduplicated")), policy, cache)
     return write_table(store, layout.run_table(run, "labels"), photos)
 
 
@@ -61,7 +59,9 @@ def choose(store: ObjectStore, run: str, *, images_per_source: int) -> str:
     return write_table(store, layout.run_table(run, "split"), chosen)
 
 
-def publish(store: ObjectStore, run: str, *, images_per_source: int, policy: Policy, run_url: str = "") -> str:
+def publish(
+    store: ObjectStore, run: str, *, images_per_source: int, policy: Policy, cache: Path, run_url: str = ""
+) -> str:
     """Task: write the manifest under its digest, a report, the fate of every photo, and the card. Returns the digest.
 
     Raises DatasetError when a side lacks cats or others: such a dataset can neither train nor judge.
@@ -72,11 +72,11 @@ def publish(store: ObjectStore, run: str, *, images_per_source: int, policy: Pol
     digest = digest_of(manifest)
     write_table(store, layout.manifest(digest), manifest)
     report = {"digest": digest, "run": run, "images_per_source": images_per_source, "policy": policy.model_dump()}
-    report |= summarize(photos)
+    report |= {"policy_version": POLICY_VERSION, "backbone": VERSION} | summarize(photos)
     write_json(store, layout.dataset_report(digest), report)
     write_table(store, layout.dataset_page(digest, "fates.parquet"), photos[FATES].sort_values("key"))
     store.write(layout.dataset_page(digest, "clusters.html"), draw_clusters(store, photos, digest=digest).encode())
-    card = draw_card(store, photos, digest=digest, run=run, run_url=run_url)
+    card = draw_card(store, photos, digest=digest, run=run, run_url=run_url, cache=cache)
     store.write(layout.dataset_page(digest, "card.html"), card.encode())
     _keep_validation(store, run, digest)
     log.info("dataset %s: %d photos; fates: %s", digest[:12], len(manifest), report["fates"])
@@ -90,11 +90,16 @@ def _keep_validation(store: ObjectStore, run: str, digest: str) -> None:
             store.write(layout.dataset_validation(digest, kind), store.read(found))
 
 
-def rebuild(store: ObjectStore, digest: str) -> pd.DataFrame:
-    """Work a manifest out again from the snapshot of its run and compare; raises DatasetError if they differ."""
+def rebuild(store: ObjectStore, digest: str, *, cache: Path) -> pd.DataFrame:
+    """Work a manifest out again from the snapshot of its run and compare; raises DatasetError if they differ.
+
+    ``cache`` is this machine's folder of features.
+    """
     report = read_report(store, digest)
+    if (report.get("policy_version"), report.get("backbone")) != (POLICY_VERSION, VERSION):
+        raise DatasetError(f"dataset {digest} was made by rules that this code no longer has: run retrain once")
     policy = Policy(**report["policy"])
-    photos = doubt_labels(store, find_copies(store, gather(store, report["run"]), policy), policy)
+    photos = doubt_labels(store, find_copies(store, gather(store, report["run"]), policy), policy, cache)
     photos = choose_photos(photos, images_per_source=report["images_per_source"], seed=_lake_seed(store))
     manifest = to_manifest(photos)
     found = digest_of(manifest)
@@ -140,8 +145,9 @@ def find_copies(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.
     return dedupe.drop_copies(dedupe.find_clusters(photos, pairs, max_cluster=policy.copies.max_cluster))
 
 
-def doubt_labels(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    return labels.check_labels(photos, read_features(store, photos[photos["fate"].isna()]), policy.labels)
+def doubt_labels(store: ObjectStore, photos: pd.DataFrame, policy: Policy, cache: Path) -> pd.DataFrame:
+    free = photos.loc[photos["fate"].isna(), "key"]
+    return labels.check_labels(photos, read_features(store, free, cache), policy.labels)
 
 
 def choose_photos(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
@@ -190,13 +196,11 @@ def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
 
 
 def _check_sides(manifest: pd.DataFrame) -> None:
-    half = manifest["sha256"].map(split.calibrates).map({True: " (calibration)", False: " (tuning)"})
-    parts = manifest["side"] + half.where(manifest["side"] == "val", "")
-    for part in ("train", "val (tuning)", "val (calibration)", "test"):
-        labels = manifest.loc[parts == part, "label"]
+    for side in SIDES:
+        labels = manifest.loc[manifest["side"] == side, "label"]
         if labels.nunique() < 2:
             raise DatasetError(
-                f"{part} has {len(labels)} photos and not both labels: "
+                f"{side} has {len(labels)} photos and not both labels: "
                 "raise images_per_source, or ingest more base photos"
             )
 

@@ -1,4 +1,4 @@
-"""What is known of one photo by itself, worked out once and kept for ever."""
+"""What is known of one photo by itself: worked out once, with its features, and kept for ever."""
 
 import base64
 import hashlib
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from include.backbone.version import SIZE, VERSION
+from include.data.features import names_with_features, write_features
 from include.data.snapshot import read_snapshot
 from include.data.split import bucket
 from include.data.uploads import fingerprint, lake_secret
-from include.errors import NotAPhoto, ObjectNotFound
-from include.images.decoding import decode
+from include.errors import NotAPhoto
+from include.images.decoding import decode_twice
 from include.images.perceptual_hash import MIDDLES, TURNS, perceptual_hashes
 from include.images.properties import measure
 from include.lake import layout
-from include.lake.base import ObjectStore, read_many
+from include.lake.base import ObjectStore, read_many, read_present
 from include.lake.formats import parse_table, read_json, read_table, to_json, write_json, write_table
+from include.lake.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -35,27 +39,39 @@ COLUMNS = TEXT + WHOLE + MEASURES + HASHES
 THUMBNAIL = 40  # pixels: of its middle 0.84 still has the 32 that copies are compared at
 
 
-def list_undescribed(store: ObjectStore, run: str, *, shard_size: int) -> list[str]:
-    """Shards of the run's photos that have no facts yet: the keys of JSON lists, in a fixed order."""
+def list_undescribed(store: ObjectStore, run: str, *, cache: Path, shard_size: int) -> list[str]:
+    """Shards of the run's photos that lack facts or features: the keys of JSON lists, in a fixed order.
+
+    All are of one size, near ``shard_size``. ``cache`` is this machine's folder of features.
+    """
     base, uploads = read_snapshot(store, run)
-    described = set(_base_facts(store)["key"])
+    described, embedded = set(_base_facts(store)["key"]), names_with_features(store, cache)
+    known = [key in described and name in embedded for key, name in zip(base["key"], base["sha256"], strict=True)]
     written = set(store.keys(layout.UPLOADS))
-    new = [key for key in uploads["key"] if layout.upload_facts(layout.photo_id_of(key)) not in written]
-    missing = (key for key in (*base["key"], *new) if key not in described)
-    return [
-        write_json(store, layout.shard(run, number), members)
-        for number, members in enumerate(_chunks(missing, shard_size))
-    ]
+    new = [key for key in uploads["key"] if not written.issuperset(_derived(layout.photo_id_of(key)))]
+    missing = [*base["key"][~np.array(known, bool)], *new]
+    shards = np.array_split(np.array(missing, object), max(1, round(len(missing) / shard_size))) if missing else []
+    return [write_json(store, layout.shard(run, number), members.tolist()) for number, members in enumerate(shards)]
 
 
 def describe(store: ObjectStore, shard: str) -> dict[str, int]:
-    """Read and decode each photo of a shard once; store its facts, and a reason in quarantine if it is broken."""
+    """Read each photo of a shard once; store its facts and features, and a reason in quarantine if it is broken.
+
+    It reads and writes the lake only, so that any machine can do it. A broken photo has the features of a black one.
+    """
     keys: list[str] = read_json(store, shard)
-    secret = lake_secret(store)
-    facts = [_describe_one(store, secret, key) for key in keys]
+    progress = Progress(store, layout.shard_progress(shard), total=len(keys), unit="photos described")
+    from include.backbone.features import BATCH, features  # TensorFlow: only for those who compute; it takes a while
+
+    photos, facts, vectors = _read(store, keys), list[dict[str, Any]](), list[NDArray[np.float16]]()
+    while batch := list(islice(photos, BATCH)):
+        facts += [fact for fact, _ in batch]
+        vectors.append(features(np.stack([pixels for _, pixels in batch])))
+        progress.advance(len(batch))
     for fact in facts:
         if fact["problem"]:
             write_json(store, layout.quarantine(fact["key"]), {name: fact[name] for name in TEXT})
+    write_features(store, keys, np.concatenate(vectors))
     _store(store, facts)
     broken = sum(1 for fact in facts if fact["problem"])
     log.info("described %d photos, %d of them broken", len(facts), broken)
@@ -103,18 +119,29 @@ def picture_facts(image: Image.Image) -> dict[str, Any]:
     }
 
 
-def _describe_one(store: ObjectStore, secret: bytes, key: str) -> dict[str, Any]:
-    fact = partial(_fact, key=key)
-    try:
-        body = store.read(key)
-    except ObjectNotFound:
-        return fact(problem="missing: the record stands without its photo")
+def _derived(photo_id: str) -> tuple[str, str]:
+    """What `describe` leaves in an upload's folder."""
+    return layout.upload_facts(photo_id), layout.upload_features(photo_id, VERSION)
+
+
+def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
+    """The facts of each photo, and its pixels for the backbone, uint8 (224, 224, 3): black for a broken one."""
+    secret = lake_secret(store)
+    for key, body in zip(keys, read_present(store, keys), strict=True):
+        yield _describe_one(secret, key, body)
+
+
+def _describe_one(secret: bytes, key: str, body: bytes | None) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    fact, nothing = partial(_fact, key=key), np.zeros((SIZE, SIZE, 3), np.uint8)
+    if body is None:
+        return fact(problem="missing: the record stands without its photo"), nothing
     sha256 = hashlib.sha256(body).hexdigest()
     named = {"fingerprint": fingerprint(secret, sha256), "bucket": bucket(sha256)}
     try:
-        return fact(**named, **picture_facts(decode(body)))
+        whole, pixels = decode_twice(body, SIZE)
     except NotAPhoto as error:
-        return fact(**named, problem=f"{error.reason}: {error}")
+        return fact(**named, problem=f"{error.reason}: {error}"), nothing
+    return fact(**named, **picture_facts(whole)), pixels
 
 
 def _fact(**known: Any) -> dict[str, Any]:
@@ -161,8 +188,3 @@ def _to_json(fact: dict[str, Any]) -> bytes:
 def _from_json(body: bytes) -> dict[str, Any]:
     fact: dict[str, Any] = json.loads(body)
     return fact | {name: base64.b64decode(fact[name]) for name in (*HASHES, "thumbnail") if fact[name]}
-
-
-def _chunks(items: Iterator[str], size: int) -> Iterator[list[str]]:
-    while some := list(islice(items, size)):
-        yield some

@@ -1,50 +1,76 @@
-"""Features of photos: what a pinned network sees in them, worked out once per photo and kept as facts."""
+"""Feature vectors of photos by the pinned backbone: kept in the lake as facts, and once more on this machine's disk."""
 
 import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from include.backbone.version import FEATURES, VERSION
 from include.errors import DatasetError
 from include.lake import layout
-from include.lake.base import ObjectStore, read_many
-from include.lake.formats import parse_table, to_parquet, write_table
+from include.lake.base import ObjectStore, read_present
 
-EXTRACTOR = "scratch-3"  # raise the number when a lake should train another one; the old features are then ignored
-
-
-def without_features(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
-    """Those of the photos that have no features yet, by key."""
-    return photos[~photos["key"].isin(_stored(store, photos)["key"])].sort_values("key", ignore_index=True)
+ROW = np.dtype([("sha256", "S64"), ("vector", "<f2", (FEATURES,))])  # one photo in a part: 2,624 bytes
 
 
-def write_features(store: ObjectStore, photos: pd.DataFrame, features: NDArray[np.float16]) -> None:
-    """Keep the features of photos, float16 (photos, features): base photos as one part, each upload in its folder."""
-    table = pd.DataFrame({"key": photos["key"].to_numpy(), "features": [row.tobytes() for row in features]})
-    of_base = table["key"].str.startswith(layout.BASE)
-    if of_base.any():
-        members = hashlib.sha256("\n".join(table.loc[of_base, "key"]).encode()).hexdigest()
-        write_table(store, layout.base_features(EXTRACTOR, members), table[of_base])
-    for place in np.flatnonzero(~of_base):
-        one = table.iloc[[place]]
-        store.write(layout.upload_features(layout.photo_id_of(one["key"].item()), EXTRACTOR), to_parquet(one))
+def write_features(store: ObjectStore, keys: Sequence[str], features: NDArray[np.float16]) -> None:
+    """Keep float16 (photos, 1280): the base photos as one part that is named by its members, each upload in its folder.
+
+    A part written twice is the same object.
+    """
+    base = [place for place, key in enumerate(keys) if key.startswith(layout.BASE)]
+    if base:
+        rows = np.empty(len(base), ROW)
+        rows["sha256"] = [layout.parse_base(keys[place]).sha256 for place in base]
+        rows["vector"] = features[base]
+        members = hashlib.sha256("\n".join(keys[place] for place in base).encode()).hexdigest()
+        store.write(layout.base_features(VERSION, members), rows.tobytes())
+    for key, vector in zip(keys, features, strict=True):
+        if key.startswith(layout.UPLOADS):
+            store.write(layout.upload_features(layout.photo_id_of(key), VERSION), vector.astype("<f2").tobytes())
 
 
-def read_features(store: ObjectStore, photos: pd.DataFrame) -> NDArray[np.float32]:
-    """Features of these photos in their order, each of length 1: float32 (photos, features)."""
-    held = _stored(store, photos).set_index("key")["features"]
-    if not photos["key"].isin(held.index).all():
-        raise DatasetError(f"photos of this run have no features of {EXTRACTOR}: run the task `embed` before")
-    rows = [np.frombuffer(held[key], np.float16) for key in photos["key"]]
-    features = np.array(rows, np.float32).reshape(len(rows), -1)
-    return np.asarray(features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-6), np.float32)
+def names_with_features(store: ObjectStore, cache: Path) -> set[str]:
+    """The sha256 of every base photo that has features."""
+    return {name.decode() for rows in _parts(store, cache) for name in rows["sha256"]}
 
 
-def _stored(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
-    parts = list(store.keys(layout.base_features(EXTRACTOR)))
-    given = [layout.photo_id_of(key) for key in photos["key"] if key.startswith(layout.UPLOADS)]
-    wanted = [layout.upload_features(photo_id, EXTRACTOR) for photo_id in given]
-    parts += [key for key in wanted if store.exists(key)]
-    tables = [pd.DataFrame({"key": [], "features": []}), *map(parse_table, read_many(store, parts))]
-    return pd.concat(tables, ignore_index=True).drop_duplicates("key")
+def read_features(store: ObjectStore, keys: pd.Series, cache: Path) -> NDArray[np.float16]:
+    """The features of the photos under ``keys``, in their order: float16 (photos, 1280).
+
+    ``cache`` is this machine's folder for parts: each is fetched from the lake once. Raises DatasetError where a photo
+    has none.
+    """
+    features = np.empty((len(keys), FEATURES), np.float16)
+    found = np.zeros(len(keys), bool)
+    of_base = keys.str.startswith(layout.BASE).to_numpy(bool)
+    names = np.array([layout.parse_base(key).sha256 if base else "" for key, base in zip(keys, of_base, strict=True)])
+    for rows in _parts(store, cache):
+        order = pd.Series(np.arange(len(rows)), rows["sha256"].astype(str))
+        place = pd.Series(names).map(order[~order.index.duplicated()]).to_numpy(float)
+        known = ~np.isnan(place)
+        features[known], found[known] = rows["vector"][place[known].astype(int)], True
+    uploads = [layout.upload_features(layout.photo_id_of(key), VERSION) for key in keys[~of_base]]
+    for place, body in zip(np.flatnonzero(~of_base), read_present(store, uploads), strict=True):
+        if body is not None:
+            features[place], found[place] = np.frombuffer(body, "<f2"), True
+    if not found.all():
+        raise DatasetError(f"{(~found).sum()} photos of this run have no features: clear the task list_undescribed")
+    return features
+
+
+def _parts(store: ObjectStore, cache: Path) -> Iterator[NDArray]:
+    """The rows of each part, one part at a time; what this machine does not hold yet is fetched before."""
+    folder = cache / VERSION
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in store.keys(layout.base_features(VERSION)):
+        path = folder / Path(key).name
+        if not path.exists():
+            draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
+            draft.write_bytes(store.read(key))
+            draft.replace(path)
+        yield np.fromfile(path, ROW)

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: those of base sets by confident learning, those of users by a stricter bar."""
+"""Labels that are probably wrong, by what a linear model of the features says that did not see the photo."""
 
 import hashlib
 import logging
@@ -14,16 +14,16 @@ log = logging.getLogger(__name__)
 
 DOUBTED = "label doubted"
 BURST = "burst from one session: waiting for review"
-DISAGREES = "label disagrees with its neighbours: waiting for review"
+DISAGREES = "label disagrees with the base photos: waiting for review"
 TOO_MANY = "too large a share of its class: waiting for review"
 FOLDS = 5
-TRUST = 16  # how far the regression follows the photos, all together; found on 5 % of labels turned at random
+INVERSE_PENALTY = 6.4  # scikit-learn's C for the sum over all photos: C = 0.001 at 6,400 of them, as the head has it
 MIN_PER_SOURCE = 20  # below it nothing can be said of a base set
 
 
-def check_labels(photos: pd.DataFrame, features: NDArray[np.float32], rules: Labels) -> pd.DataFrame:
-    """Fates of doubted photos, with ``why``; adds ``label_quality`` (0 to 1, how far the label is believed; NaN: not
-    judged) and ``suspect`` (a base photo that is likely wrong, on whatever side).
+def check_labels(photos: pd.DataFrame, features: NDArray[np.float16], rules: Labels) -> pd.DataFrame:
+    """Fates of doubted photos; adds ``label_quality`` (P(label) by a model that did not see the photo; NaN: not judged)
+    and ``suspect`` (a base photo whose label is likely wrong, on whatever side).
 
     ``features`` has a row for each photo without a fate, in their order. Automatic drops touch the train side only;
     what a person reviewed is believed.
@@ -33,10 +33,15 @@ def check_labels(photos: pd.DataFrame, features: NDArray[np.float32], rules: Lab
     quality = pd.Series(np.nan, index=free.index)
     suspect = pd.Series(False, index=free.index)
     if _enough(free[base]):
-        quality[base], suspect[base] = judge_base(free[base], features[base], max_quality=rules.max_quality)
+        scaled = standardise(features)
+        quality[base] = label_quality(free[base], out_of_fold(free, scaled, base))
+        reviewed = free["label_origin"] == "reviewed"
+        suspect = (quality < rules.max_quality) & ~reviewed
+        trusted = base & ~suspect.to_numpy(bool) & (free["side"] == "train").to_numpy(bool)
+        quality[~base] = label_quality(free[~base], by_trusted(free, scaled, trusted, asked=~base))
     fate = pd.Series(pd.NA, index=free.index, dtype="string")
     fate = fate.mask(suspect & (free["side"] == "train"), DOUBTED)
-    fate[~base] = _judge_uploads(free, features, base, trusted=base & ~suspect.to_numpy(bool), rules=rules)
+    fate[~base] = _judge_uploads(free, base, quality, rules=rules)
     return photos.assign(
         fate=photos["fate"].fillna(fate),
         label_quality=quality.reindex(photos.index),
@@ -44,81 +49,61 @@ def check_labels(photos: pd.DataFrame, features: NDArray[np.float32], rules: Lab
     )
 
 
-def judge_base(
-    base: pd.DataFrame, features: NDArray[np.float32], *, max_quality: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How far each base photo's label is believed, and whether it is likely wrong; both of shape (photos,).
+def standardise(features: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Each column with mean 0 and variance 1: float32, of the same shape. Only the result has its size in memory."""
+    scaled = features.astype(np.float32)
+    scaled -= scaled.mean(axis=0, dtype=np.float64)
+    scaled /= np.sqrt(np.einsum("ij,ij->j", scaled, scaled) / len(scaled)) + 1e-6
+    return scaled
 
-    Confident learning (Northcutt et al., JAIR 2021, as in cleanlab) on probabilities of a logistic regression that
-    did not see the photo: five folds, fixed by the photo's hash. Of what it finds only labels that are believed less
-    than ``max_quality`` count: that a photo is hard does not make its label wrong.
+
+def label_quality(photos: pd.DataFrame, cat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(label) of each photo, from P(cat); both of shape (photos,)."""
+    return np.where(photos["label"] == "cat", cat, 1 - cat)
+
+
+def out_of_fold(photos: pd.DataFrame, scaled: NDArray[np.float32], base: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """P(cat) of each base photo by a model of the sources that was fitted to the other folds; shape (base photos,).
+
+    Folds are fixed by the photo's hash. The self-confidence of confident learning (Northcutt et al., JAIR 2021).
     """
-    from cleanlab.filter import find_label_issues
-    from cleanlab.rank import get_label_quality_scores
-
-    given = (base["label"] == "cat").to_numpy(int)
-    cat = out_of_fold(base, features)
-    said = np.column_stack([1 - cat, cat])
-    quality = get_label_quality_scores(given, said, method="self_confidence")
-    wrong = find_label_issues(given, said, filter_by="both", n_jobs=1)
-    return quality, wrong & (quality < max_quality) & (base["label_origin"] != "reviewed").to_numpy(bool)
-
-
-def out_of_fold(base: pd.DataFrame, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """P(cat) of each photo by a model of the sources that was fitted to the other folds; shape (photos,)."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    scaled = StandardScaler().fit_transform(features.astype(np.float64))
-    source = base["source"].map(SOURCES.index).to_numpy(int)
-    fold = np.array(
-        [int(hashlib.sha256(f"fold:{name}".encode()).hexdigest()[:8], 16) % FOLDS for name in base["sha256"]]
-    )
-    as_given = (base["label"] == base["source"].map(label_of)).to_numpy(bool)  # else a person said otherwise
-    cat = np.zeros(len(base))
+    fold = np.array([_fold(name) for name in photos["sha256"]])
+    cat = np.zeros(len(photos))
     for number in range(FOLDS):
-        learn = as_given & (fold != number)
-        model = LogisticRegression(C=TRUST / learn.sum(), max_iter=300, tol=1e-3).fit(scaled[learn], source[learn])
-        cat[fold == number] = model.predict_proba(scaled[fold == number])[:, SOURCES.index("cats")]
-    return cat
+        asked = base & (fold == number)
+        cat[asked] = by_trusted(photos, scaled, base & (fold != number), asked=asked)
+    return cat[base]
 
 
-def agreement(
-    labels: NDArray,
-    features: NDArray[np.float32],
-    *,
-    known: NDArray[np.float32],
-    known_labels: NDArray,
-    neighbours: int,
+def by_trusted(
+    photos: pd.DataFrame, scaled: NDArray[np.float32], trusted: NDArray[np.bool_], *, asked: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Of each photo the share of its nearest known photos with the same label, by the cosine; shape (photos,)."""
-    nearest = np.argsort(-(features @ known.T), axis=1, kind="stable")[:, :neighbours]
-    return np.asarray((known_labels[nearest] == labels[:, None]).mean(axis=1))
+    """P(cat) of the photos that are ``asked`` by a model of the sources of the ``trusted`` base photos; bool (photos,).
+
+    Photos weigh 1 or 0, so that no part of the features is copied. Where a reviewer corrected the source's label,
+    nobody knows the true source: such a photo teaches nothing.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if not asked.any():
+        return np.empty(0)
+    source = photos["source"].map({name: number for number, name in enumerate(SOURCES)}).fillna(0).to_numpy(int)
+    learns = trusted & (photos["label"] == photos["source"].map(label_of)).to_numpy(bool)
+    model = LogisticRegression(C=INVERSE_PENALTY / learns.sum(), max_iter=300, tol=1e-3)
+    model.fit(scaled, source, sample_weight=learns.astype(np.float32))
+    return np.asarray(model.predict_proba(scaled[asked])[:, SOURCES.index("cats")], np.float64)
 
 
-def _judge_uploads(
-    free: pd.DataFrame,
-    features: NDArray[np.float32],
-    base: NDArray[np.bool_],
-    *,
-    trusted: NDArray[np.bool_],
-    rules: Labels,
-) -> pd.Series:
+def _fold(name: str) -> int:
+    return int(hashlib.sha256(f"fold:{name}".encode()).hexdigest()[:8], 16) % FOLDS
+
+
+def _judge_uploads(free: pd.DataFrame, base: NDArray[np.bool_], quality: pd.Series, *, rules: Labels) -> pd.Series:
     given = free[~base]
     judged = (given["label_origin"] != "reviewed") & (given["side"] == "train")
     fate = pd.Series(pd.NA, index=given.index, dtype="string")
     fate = fate.mask(judged & _bursts(given[judged], rules).reindex(given.index, fill_value=False), BURST)
-    learned = trusted & (free["side"] == "train").to_numpy(bool)
-    if learned.sum() >= rules.neighbours and len(given):
-        label = free["label"].to_numpy(object)
-        share = agreement(
-            label[~base],
-            features[~base],
-            known=features[learned],
-            known_labels=label[learned],
-            neighbours=rules.neighbours,
-        )
-        fate = fate.mask(fate.isna() & judged & (share < rules.min_agreement), DISAGREES)
+    fate = fate.mask(fate.isna() & judged & (quality[~base] < rules.min_agreement), DISAGREES)
     return fate.mask(fate.isna() & judged & _beyond_share(free, given[judged & fate.isna()], base, rules), TOO_MANY)
 
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from include.backbone.version import VERSION
 from include.data.reviews import keys_about, read_records
 from include.data.uploads import collect_uploads
 from include.errors import BadRecord, DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
-from include.records import UPLOADS, RetrainParams, Review, label_of
+from include.records import CONTRACT, UPLOADS, RetrainParams, Review, label_of
 
 log = logging.getLogger(__name__)
 
-POLICY_VERSION = 3  # raise it when the same photos and params should give another dataset or model
+POLICY_VERSION = 4  # raise it when the same photos and params should give another dataset or model
 SAID = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
 BASE_COLUMNS = ["key", "source", "sha256", *SAID]
 UPLOAD_COLUMNS = ["key", "photo_id", "source", *SAID, "session"]
@@ -45,16 +46,17 @@ def read_snapshot(store: ObjectStore, run: str) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def anything_new(store: ObjectStore, run: str, params: RetrainParams, recipe: dict[str, Any]) -> bool:
-    """False when this run would repeat the last finished one: same photos, labels, reviews, params and policy.
+    """False when this run would repeat the last finished one: same photos, labels, reviews, params, policy, backbone
+    and contract of model versions.
 
     ``recipe`` holds the settings that change what the same photos give.
     """
-    effective = params.effective() | recipe
+    effective = params.effective() | recipe | {"contract": CONTRACT, "backbone": VERSION}
     digest = input_digest(*read_snapshot(store, run), effective=effective)
     write_json(store, layout.run_json(run, "inputs"), {"input_digest": digest, "effective": effective})
     last = read_json(store, layout.LATEST_RUN) if store.exists(layout.LATEST_RUN) else {}
     repeats = last.get("input_digest") == digest and last.get("run") != layout.run_name(run)
-    if repeats and not (params.force or params.tune_minutes):
+    if repeats and not params.force:
         log.info("nothing is new since run %s; set the param `force` to train all the same", last["run"])
         return False
     return True

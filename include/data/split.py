@@ -23,11 +23,6 @@ def side_of(number: int) -> str:
     return "train" if number < 80 else "val" if number < 90 else "test"
 
 
-def calibrates(sha256: str) -> bool:
-    """Which half of val: True for threshold and calibration, False for early stopping and tuning."""
-    return bucket(sha256) % 2 == 1
-
-
 def hold_for_review(photos: pd.DataFrame) -> pd.DataFrame:
     """Uploads on val or test judge models: they wait until a person has confirmed their label."""
     unseen = (photos["source"] == UPLOADS) & (photos["label_origin"] != "reviewed") & (photos["side"] != "train")

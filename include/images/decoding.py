@@ -44,6 +44,17 @@ def decode_pixels(body: bytes, size: int) -> NDArray[np.uint8]:
     return to_pixels(decode(body, draft=2 * size), size)
 
 
+def decode_twice(body: bytes, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """The whole picture, and its pixels as ``decode_pixels`` gives them; decoded once unless it is a large JPEG.
+
+    Raises NotAPhoto.
+    """
+    whole, header = decode(body), _open(body)
+    full = header.size
+    header.draft("RGB", (2 * size, 2 * size))
+    return whole, to_pixels(whole, size) if header.size == full else decode_pixels(body, size)
+
+
 def _check_bytes(body: bytes, max_bytes: int) -> None:
     if not body:
         raise NotAPhoto("empty", "the file is empty; send the photo again")

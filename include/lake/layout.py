@@ -82,23 +82,19 @@ def copies(rules: str) -> str:
     return f"facts/v{FACTS_VERSION}/copies-{rules}.parquet"
 
 
-def extractor(version: str) -> str:
-    """The network whose features the label checks use; trained once for a lake."""
-    return f"extractors/{version}.keras"
-
-
 def tuned(settings: str) -> str:
-    """The best hyperparameters that a search found; ``settings`` is the hash of those that it was made with."""
+    """What the last search for hyperparameters chose; ``settings`` is the hash of those that it was made with."""
     return f"tuned/{settings}.json"
 
 
 def base_features(version: str, members: str = "") -> str:
-    """One part of the base photos' features; without ``members`` the prefix of all."""
-    return f"facts/v{FACTS_VERSION}/features/{version}/{members}" + (".parquet" if members else "")
+    """One part of the base photos' features by the backbone ``version``; without ``members`` the prefix of all."""
+    return f"facts/v{FACTS_VERSION}/features/{version}/{members}"
 
 
 def upload_features(photo_id: str, version: str) -> str:
-    return f"{UPLOADS}{photo_id}/features-{version}.parquet"
+    """Inside the upload's own folder, so that forgetting the upload forgets them."""
+    return f"{UPLOADS}{photo_id}/features-{version}"
 
 
 def quarantine(key: str) -> str:
@@ -138,6 +134,15 @@ def run_html(run: str, step: str) -> str:
 
 def shard(run: str, number: int) -> str:
     return f"runs/{run_name(run)}/shards/{number:05}.json"
+
+
+def progress(run: str, task: str = "") -> str:
+    """How far a long task of a run is; without ``task`` the prefix of all."""
+    return f"runs/{run_name(run)}/progress/{task}" + (".json" if task else "")
+
+
+def shard_progress(shard: str) -> str:
+    return shard.replace("/shards/", "/progress/describe-")
 
 
 def predictions(day: str, run: str) -> str:

@@ -16,8 +16,8 @@ from include.errors import ModelError
 
 ENTRY = Path(__file__).with_name("entry.py")
 ADDED_BY_DOWNLOAD = {"registered_model_meta"}  # MLflow writes it beside the files of a registered version
-NETWORK, FIGURES = "artifacts/network.keras", "artifacts/figures.json"
-FILES = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", ENTRY.name, NETWORK, FIGURES}
+NETWORK, RULE = "artifacts/network.keras", "artifacts/decision_rule.json"
+FILES = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", ENTRY.name, NETWORK, RULE}
 LOADER = "mlflow.pyfunc.loaders.code_model"
 
 MEMBERS = {"metadata.json": 100_000, "config.json": 5_000_000, "model.weights.h5": 500_000_000}  # bytes, at most
@@ -37,7 +37,6 @@ ALLOWED = {
     *(("keras.regularizers", name) for name in ("L1", "L1L2", "L2")),
     *(("keras", name) for name in ("DTypePolicy", "Functional", "Model", "Sequential")),
     ("keras.src.models.functional", "Functional"),
-    ("keras.src.ops.numpy", "Flip"),
     ("None", "__keras_tensor__"),
 }
 
@@ -83,7 +82,7 @@ def _check_flavor(path: Path) -> None:
         artifacts = sorted(artifact["path"] for artifact in flavor["artifacts"].values())
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"MLmodel cannot be read ({error!r}): register the version anew") from error
-    if asked != (["python_function"], LOADER, None, None) or runs != ENTRY.name or artifacts != [FIGURES, NETWORK]:
+    if asked != (["python_function"], LOADER, None, None) or runs != ENTRY.name or artifacts != [RULE, NETWORK]:
         raise ModelError(f"MLmodel asks for other code than {ENTRY.name} ({asked}, {runs}, {artifacts}): it is not run")
 
 

@@ -1,79 +1,65 @@
-"""Scores of the calibration half of val -> temperature, threshold, and the bounds of "unsure". Data in, value out."""
+"""Scores -> the decision rule: Platt scaling, the threshold, and the band of unsure verdicts. Data in, value out."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from include.model.evaluation import Bools, Floats, cat_probability
-from include.records import Figures, ThresholdRule
+from include.model.evaluation import Bools, Floats, cat_log_odds
+from include.records import DecisionRule, ThresholdRule
 
-LOG_TEMPERATURES = (-3.0, 3.0)  # 0.05 to 20: what lies outside comes from a handful of photos, not from the network
-NEARLY = 1e-7  # how close to 0 and 1 a probability may be where its logarithm is taken
-
-
-def choose_figures(
-    is_cat: Bools, logits: NDArray[np.floating], *, rule: ThresholdRule, precision_floor: float, coverage: float
-) -> Figures:
-    """All that turns logits, shape (photos, kinds), into verdicts; from photos that neither trained nor will judge."""
-    temperature = fit_temperature(is_cat, logits)
-    probability = cat_probability(logits, temperature=temperature)
-    low, high = unsure_bounds(is_cat, probability, coverage=coverage)
-    threshold = choose_threshold(is_cat, probability, rule=rule, precision_floor=precision_floor)
-    return Figures(threshold=threshold, unsure_from=low, unsure_to=high, temperature=temperature)
+EVEN_ODDS = 0.5
+NEARLY = 1e-7  # how close to 0 and 1 a probability may be where its log-odds are taken
 
 
-def fit_temperature(is_cat: Bools, logits: NDArray[np.floating]) -> float:
-    """The divisor of the logits that makes the labels most likely (temperature scaling, Guo et al., ICML 2017)."""
+def fit_decision_rule(
+    is_cat: Bools, logits: NDArray[np.floating], *, rule: ThresholdRule, precision_floor: float, sure_from: float
+) -> DecisionRule:
+    """All that turns logits, shape (photos, kinds), into verdicts; from photos that the logits did not learn from.
 
-    def surprise(log_temperature: float) -> float:
-        probability = cat_probability(logits, temperature=float(np.exp(log_temperature)))
-        return float(-np.log(np.maximum(np.where(is_cat, probability, 1 - probability), NEARLY)).mean())
-
-    return float(np.exp(minimize_scalar(surprise, bounds=LOG_TEMPERATURES, method="bounded").x))
-
-
-def choose_threshold(is_cat: Bools, probability: Floats, *, rule: ThresholdRule, precision_floor: float) -> float:
-    """The threshold with the best expected F1, or with the highest recall of those expected to reach the floor.
-
-    Expected: photos count by a logistic fit of their labels to their score (Platt, 1999), not by the labels, which
-    are few: the threshold then moves much less from one draw of photos to another (docs/adr). Where no threshold
-    reaches the floor, the most precise one is taken. Of the range down to the next score the middle is taken.
+    By the rule ``even_odds`` a photo is called a cat when that is more probable than not.
     """
-    score = _log_odds(probability)[:, None]
-    chance = LogisticRegression(C=1e6).fit(score, is_cat).predict_proba(score)[:, 1]
-    order = np.argsort(-probability, kind="stable")
-    ends = np.append(np.diff(probability[order]) != 0, True)
-    called = np.arange(1, len(order) + 1)[ends]
-    hits = np.cumsum(chance[order])[ends]
-    steps = np.append(probability[order][ends], 0.0)
-    best = _best(hits, called, chance.sum(), rule, precision_floor)
-    return float((steps[best] + steps[best + 1]) / 2)
+    score = cat_log_odds(logits)
+    slope, intercept = fit_platt_scaling(is_cat, score)
+    probability = expit(slope * score + intercept)
+    threshold = EVEN_ODDS if rule == "even_odds" else threshold_for_precision(probability, precision_floor)
+    return DecisionRule(threshold, *unsure_band(threshold, sure_from), slope, intercept)
 
 
-def unsure_bounds(is_cat: Bools, probability: Floats, *, coverage: float) -> tuple[float, float]:
-    """Between these two a photo may be either: of all cats at most ``1 - coverage`` lie below, of all others above.
+def fit_platt_scaling(is_cat: Bools, score: Floats) -> tuple[float, float]:
+    """Slope and intercept that turn log-odds, shape (photos,), into those of calibrated probabilities.
 
-    Split conformal prediction for each class by itself (Vovk, 2012): it holds for any network and any share of cats,
-    as long as new cats look like these cats, and new others like these others.
+    Labels count as nearly 1 and nearly 0, by how many there are, so that classes without an error between them do not
+    make the model certain (Platt, 1999, section 2.2).
     """
-    return _tail(probability[is_cat], coverage), 1 - _tail(1 - probability[~is_cat], coverage)
+    cats, others = int(is_cat.sum()), int((~is_cat).sum())
+    target = np.where(is_cat, (cats + 1) / (cats + 2), 1 / (others + 2))
+    labels = np.repeat([True, False], len(score))
+    fit = LogisticRegression(C=1e6, max_iter=1000).fit(
+        np.tile(score, 2)[:, None], labels, sample_weight=np.concatenate([target, 1 - target])
+    )
+    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
 
 
-def _best(hits: Floats, called: NDArray[np.int64], cats: float, rule: ThresholdRule, precision_floor: float) -> int:
-    if rule == "best_f1":
-        return int(np.argmax(2 * hits / (called + cats)))
-    precision = hits / called
-    reaching = np.flatnonzero(precision >= precision_floor)
-    return int(reaching[-1]) if len(reaching) else int(np.argmax(precision))
+def threshold_for_precision(probability: Floats, precision_floor: float) -> float:
+    """The lowest threshold that is expected to reach the floor, so that recall is highest; shape (photos,).
+
+    Expected: photos count by their calibrated probabilities, not by their labels, which are few near the threshold.
+    Where no threshold reaches the floor, the most precise one is taken. Of the range down to the next score the middle
+    is taken.
+    """
+    steps = np.append(np.sort(probability)[::-1], 0.0)
+    precision = np.cumsum(steps[:-1]) / np.arange(1, len(steps))
+    ends = np.flatnonzero(np.diff(steps))  # photos with one score are called a cat together
+    reaching = ends[precision[ends] >= precision_floor]
+    last = int(reaching[-1] if len(reaching) else ends[0])
+    return float((steps[last] + steps[last + 1]) / 2)
 
 
-def _tail(values: Floats, coverage: float) -> float:
-    """The value that a new one falls below with a chance of at most ``1 - coverage``; 0 where too few are known."""
-    place = int(np.floor((1 - coverage) * (len(values) + 1) + 1e-9))
-    return float(np.sort(values)[place - 1]) if place else 0.0
+def unsure_band(threshold: float, sure_from: float) -> tuple[float, float]:
+    """The probabilities around the threshold whose verdict is unsure: those within the odds of ``sure_from``.
 
-
-def _log_odds(probability: Floats) -> Floats:
-    return np.asarray(logit(np.clip(probability, NEARLY, 1 - NEARLY)))
+    At a threshold of one half these are the verdicts that are less than ``sure_from`` probable.
+    """
+    cut, reach = logit(np.clip(threshold, NEARLY, 1 - NEARLY)), logit(sure_from)
+    return float(expit(cut - reach)), float(expit(cut + reach))

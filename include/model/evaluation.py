@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logsumexp
 
-from include.records import CAT, Interval
+from include.records import CAT, DecisionRule, Interval
 
 RESAMPLES = 1000
 TOGETHER = 100  # resamples at a time: memory stays flat however many photos there are
@@ -16,11 +17,15 @@ Bools = NDArray[np.bool_]
 Measured = dict[str, Floats]  # each figure, once per row of weights
 
 
-def cat_probability(logits: NDArray[np.floating], *, temperature: float = 1.0) -> Floats:
-    """Softmax over the kinds, shape (photos, kinds), of which the cats' share counts."""
-    scaled = logits.astype(np.float64) / temperature
-    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(weights[:, CAT] / weights.sum(axis=1))
+def cat_log_odds(logits: NDArray[np.floating]) -> Floats:
+    """Log-odds of cat against all other kinds, shape (photos,), from logits (photos, kinds)."""
+    exact = logits.astype(np.float64)
+    return np.asarray(exact[:, CAT] - logsumexp(np.delete(exact, CAT, axis=1), axis=1))
+
+
+def cat_probability(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:
+    """P(cat) as people see it, shape (photos,), from logits (photos, kinds)."""
+    return np.asarray(expit(rule.slope * cat_log_odds(logits) + rule.intercept))
 
 
 def measure(

@@ -4,13 +4,13 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from include.data.pages import PAGES
 from include.model.slices import BASE, Slice
-from include.records import Figures, Interval
+from include.records import DecisionRule, Interval
 
 TITLES = {
     "precision": ("Precision", "of the photos called a cat, the share that are cats"),
@@ -27,13 +27,14 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """How threshold, temperature and bounds were chosen, and on how many photos."""
+    """How the decision rule was fitted: the settings, and on how many photos' ``scores``: "out of fold" or "val"."""
 
     rule: str
     precision_floor: float
-    coverage: float
+    sure_from: float
     photos: int
     cats: int
+    scores: str
 
 
 @dataclass(frozen=True)
@@ -47,54 +48,61 @@ class Doubt:
 
 def render_page(
     names: dict[str, str],
-    figures: Figures,
+    rule: DecisionRule,
     chosen: Chosen,
     doubt: Doubt,
     slices: Sequence[Slice],
     *,
     pictures: dict[str, Figure],
-    mistakes: Figure,
+    mistakes: Sequence[dict[str, Any]],
     wrong: int,
 ) -> str:
-    """The whole page; ``names`` are shown at its foot, ``wrong`` is how many base photos were judged wrong."""
-    room = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
-    base = next(one for one in slices if one.by == BASE)
-    rows = [(*TITLES[name], found) for name, found in base.figures.items()]
-    return room.get_template("evaluation_page.html").render(
-        verdict=tell(base, slices), rows=rows, base=base, doubt=asdict(doubt), chosen=asdict(chosen),
-        figures=asdict(figures), names=names, wrong=wrong, mistakes=_embed(mistakes, "jpeg"),
-        pictures={name: _embed(picture, "svg+xml") for name, picture in pictures.items()},
-    )  # fmt: skip
+    """The whole page; ``names`` are shown at its foot, ``wrong`` is how many base photos were judged wrong.
+
+    ``mistakes`` are the worst of these: records as ``neighbours.add_neighbours`` makes them, with source, probability.
+    """
+    base = next(part for part in slices if part.by == BASE)
+    return PAGES.get_template("evaluation.html.j2").render(
+        title=f"Are you a cat? Evaluation of version {names['version']}",
+        verdict=describe(base, slices),
+        rows=[(*TITLES[name], metric) for name, metric in base.figures.items()],
+        base=base,
+        doubt=asdict(doubt),
+        chosen=asdict(chosen),
+        rule=asdict(rule),
+        names=names,
+        wrong=wrong,
+        mistakes=mistakes,
+        pictures={name: _embed(picture) for name, picture in pictures.items()},
+    )
 
 
-def tell(base: Slice, slices: Sequence[Slice]) -> str:
+def describe(base: Slice, slices: Sequence[Slice]) -> str:
     """The verdict in words: what it finds, what its calls are worth, and where it is weakest.
 
     Weakest by the area under the ROC curve: precision and F1 would also tell how rare cats are in a slice.
     """
-    found = (
+    verdict = (
         f"Of 100 cats this model finds {_of_100(base.figures['recall'])}, "
         f"and of 100 photos that it calls a cat {_of_100(base.figures['precision'])} are cats."
     )
-    others = [one for one in slices if one.by != BASE and not one.few]
+    others = [part for part in slices if part.by != BASE and not part.few]
     if not others:
-        return found
-    weakest = min(others, key=lambda one: one.figures["roc_auc"].value)
+        return verdict
+    weakest = min(others, key=lambda part: part.figures["roc_auc"].value)
     area, whole = weakest.figures["roc_auc"].value, base.figures["roc_auc"].value
-    return f"{found} It is weakest on: {weakest.about} (area under the ROC curve {area:.2f}, over all {whole:.2f})."
+    return f"{verdict} It is weakest on: {weakest.about} (area under the ROC curve {area:.3f}, over all {whole:.3f})."
 
 
-def _of_100(figure: Interval) -> str:
-    told = f"{100 * figure.value:.0f}"
-    return (
-        told
-        if figure.low is None or figure.high is None
-        else f"{told} ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
-    )
+def _of_100(metric: Interval) -> str:
+    value = f"{100 * metric.value:.0f}"
+    if metric.low is None or metric.high is None:
+        return value
+    return f"{value} ({100 * metric.low:.0f} to {100 * metric.high:.0f})"
 
 
-def _embed(picture: Figure, kind: str) -> str:
+def _embed(picture: Figure) -> str:
     """A picture as a data URL."""
     file = io.BytesIO()
-    picture.savefig(file, format=kind.partition("+")[0])
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture.savefig(file, format="svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,33 +1,40 @@
-"""``python -m include.model.follow DIGEST --epochs N``: a further worker of a training whose first one is the task.
+"""``python -m include.model.follow DIGEST --run RUN``: a further worker of a training whose first one is the task.
 
-Each worker finds in ``TF_CONFIG`` who the others are, and reads the same lake; they wait for each other.
+Each worker finds in ``TF_CONFIG`` who the others are, and reads the same lake; they wait for each other. Only what is
+trained on pixels has further workers.
 """
 
 import argparse
 
 from include.data.dataset import read_manifest
+from include.errors import BadSetting
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.model.fitting import fit
-from include.model.hyperparameters import last_best
 from include.model.pixels import load_pixels
-from include.model.starting import starting_point
+from include.model.training import plan_training
+from include.records import RetrainParams
 from include.settings import Settings
 
 
-def follow(store: ObjectStore, digest: str, *, epochs: int) -> None:
-    """Train beside the first worker, which alone keeps checkpoints and the network."""
-    settings = Settings()
-    manifest = read_manifest(store, digest)
-    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size)
-    chosen = last_best(store, settings)  # as the task `tune` left them
-    start = starting_point(store, settings)
-    fit(pixels, manifest, epochs=epochs, settings=settings, hyperparameters=chosen, checkpoints=None, start=start)
+def follow(store: ObjectStore, run: str, digest: str, params: RetrainParams) -> None:
+    """Train beside the first worker, which alone keeps checkpoints and the network. Raises BadSetting where nothing is
+    trained on pixels.
+    """
+    settings, manifest = Settings(), read_manifest(store, digest)
+    job = plan_training(store, run, manifest, params, settings).job
+    if job is None:
+        raise BadSetting("a head alone needs no further worker: set --fine-tune-epochs, or CAT_NETWORK=scratch")
+    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=job.image_size)
+    fit(pixels, manifest, job, checkpoints=None)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Help to train one dataset version.")
+    parser = argparse.ArgumentParser(description="Help to train one dataset version on pixels.")
     parser.add_argument("digest", help="the dataset version, as the task publish_dataset tells it")
+    parser.add_argument("--run", required=True, help="the id of the run of retrain, whose hyperparameters count")
     parser.add_argument("--epochs", type=int, default=Settings().epochs, help="as the run of retrain has it")
+    parser.add_argument("--fine-tune-epochs", type=int, default=0, help="as the run of retrain has it")
     given = parser.parse_args()
-    follow(open_lake(), given.digest, epochs=given.epochs)
+    asked = RetrainParams(0, given.epochs, 0, 0, fine_tune_epochs=given.fine_tune_epochs)
+    follow(open_lake(), given.run, given.digest, asked)

@@ -9,10 +9,8 @@ from keras import layers, ops
 
 from include.model.archive import check_archive
 from include.records import CAT, KINDS
-from include.settings import Network
 
-FEATURES, HEAD = "features", "kinds"  # the layers where a network is cut into backbone and head
-ALPHA = 0.25  # the width of MobileNet
+POOL, HEAD = "pool", "kinds"  # the last two kinds of layers of every network: pooled feature map, then linear
 OUTSIDE = -1e9  # a logit that no softmax gives weight
 
 
@@ -41,34 +39,20 @@ class CatAveragePrecision(keras.metrics.AUC):
 def build_network(
     *,
     image_size: int,
-    network: Network = "scratch",
     filters: Sequence[int] = (32, 64, 128, 192),
     blocks: Sequence[int] = (2, 2, 1, 1),
     dropout: float = 0.3,
 ) -> keras.Model:
-    """uint8 RGB (batch, size, size, 3) -> logits of the kinds (batch, 4); all weights random.
+    """The network that learns from nothing: uint8 RGB (batch, size, size, 3) -> logits of the kinds (batch, 4).
 
-    ``scratch`` is a small residual network of ``blocks`` blocks of ``filters`` filters in each stage; ``mobilenet`` is
-    MobileNet 0.25 (Howard et al., arXiv:1704.04861), whose weights ``backbone.load_backbone`` brings.
+    A small residual network of ``blocks`` blocks of ``filters`` filters in each stage; all weights random.
     """
     photo = keras.Input((image_size, image_size, 3), dtype="uint8", name="photo")
     x = layers.Rescaling(1 / 127.5, offset=-1)(photo)
-    x = mobilenet(x).output if network == "mobilenet" else _residual_stages(x, filters, blocks)
-    x = layers.GlobalAveragePooling2D(name=FEATURES)(x)
+    x = _residual_stages(x, filters, blocks)
+    x = layers.GlobalAveragePooling2D(name=POOL)(x)
     x = layers.Dropout(dropout)(x)
     return keras.Model(photo, layers.Dense(KINDS, name=HEAD)(x), name="are_you_a_cat")
-
-
-def mobilenet(pixels: Any) -> keras.Model:
-    """MobileNet 0.25 up to its last feature maps, weights random; ``pixels`` are a tensor from -1 to 1."""
-    return keras.applications.MobileNet(input_tensor=pixels, alpha=ALPHA, include_top=False, weights=None)
-
-
-def look_twice(network: keras.Model) -> keras.Model:
-    """The same network, whose logits are the mean of those of a photo and of its mirror image: a cat stays a cat."""
-    photo = keras.Input(network.input_shape[1:], dtype="uint8", name="photo")
-    both = layers.Average()([network(photo), network(ops.flip(photo, axis=2))])
-    return keras.Model(photo, both, name="both_ways")
 
 
 def compile_network(

@@ -1,4 +1,4 @@
-"""Network + decoder + figures -> one MLflow pyfunc: photo bytes in, verdict out."""
+"""Network + decoder + decision rule -> one MLflow pyfunc: photo bytes in, verdict out."""
 
 import hashlib
 import json
@@ -16,9 +16,8 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from include.errors import NotAPhoto
 from include.images.decoding import decode, decode_pixels
 from include.model.archive import ADDED_BY_DOWNLOAD, ENTRY
-from include.records import Figures
+from include.records import DecisionRule
 
-CONTRACT = 2  # raise it when input, output or files of a version change; a server refuses what it does not know
 PACKAGES = ("mlflow", "tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic-settings")
 COLUMNS = ["probability", "is_cat", "unsure", "threshold", "model_version", "error", "explanation"]
 EXPLAIN = "explain"  # the param: also say why, with a picture for each photo
@@ -46,18 +45,19 @@ class CatModel(PythonModel):
     model_version = "unregistered"
 
     def load_context(self, context: Any) -> None:
-        from include.model.network import load_network  # TensorFlow: only for those who predict
-        from include.model.scoring import as_graph
+        from include.backbone.features import freeze  # TensorFlow: only for those who predict
+        from include.model.explanation import explain_by
+        from include.model.network import load_network
 
         network = load_network(context.artifacts["network"])
-        self.score = as_graph(network)
-        self.figures = Figures(**json.loads(Path(context.artifacts["figures"]).read_text()))
+        self.score, self.explain = freeze(network), explain_by(network)
+        self.rule = DecisionRule(**json.loads(Path(context.artifacts["decision_rule"]).read_text()))
         self.size = int(network.input_shape[1])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
 
-        With the param ``explain`` each verdict has a picture of what spoke for it: a second each on two cores.
+        With the param ``explain`` each verdict has a picture of what spoke for it.
         """
         images = model_input["image"]
         photos, errors = self._decode(images)
@@ -84,15 +84,15 @@ class CatModel(PythonModel):
     def _probabilities(self, photos: np.ndarray) -> np.ndarray:
         from include.model.evaluation import cat_probability
 
-        return cat_probability(self.score(photos), temperature=self.figures.temperature)
+        return cat_probability(self.score(photos), self.rule)
 
     def _explain(self, body: bytes, photo: np.ndarray) -> str:
-        from include.model.explanation import SIDE, explain, lay_over
+        from include.model.explanation import SIDE, lay_over
 
-        return lay_over(decode(body, draft=SIDE), explain(self.score, photo))
+        return lay_over(decode(body, draft=SIDE), self.explain(photo))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
-        threshold, unsure = self.figures.threshold, is_unsure(probability, self.figures)
+        threshold, unsure = self.rule.threshold, is_unsure(probability, self.rule)
         verdict = {"probability": probability, "is_cat": probability >= threshold, "unsure": unsure}
         table = pd.DataFrame(verdict, dtype=object)
         table.loc[np.isnan(probability)] = None
@@ -101,20 +101,19 @@ class CatModel(PythonModel):
         return table.assign(threshold=threshold, model_version=self.model_version, **texts)[COLUMNS]
 
 
-def is_unsure(probability: np.ndarray, figures: Figures) -> np.ndarray:
-    """Whether a verdict could as well be the other one; bool, shape (photos,)."""
-    is_cat = probability >= figures.threshold
-    return np.where(is_cat, probability <= figures.unsure_to, probability >= figures.unsure_from)
+def is_unsure(probability: np.ndarray, rule: DecisionRule) -> np.ndarray:
+    """Whether a verdict could as well be the other one, on either side of the threshold; bool, shape (photos,)."""
+    return (probability >= rule.unsure_from) & (probability <= rule.unsure_to)
 
 
-def save_package(folder: Path, network: Path, figures: Figures) -> Path:
-    """Write a model version as MLflow keeps it: a ``.keras`` file, the figures as JSON, and the entry file."""
-    figures_file = folder / "figures.json"
-    figures_file.write_text(json.dumps(figures.__dict__))
+def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:
+    """Write a model version as MLflow keeps it: a ``.keras`` file, the decision rule as JSON, and the entry file."""
+    rule_file = folder / "decision_rule.json"
+    rule_file.write_text(json.dumps(rule.__dict__))
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=str(ENTRY),
-        artifacts={"network": str(network), "figures": str(figures_file)},
+        artifacts={"network": str(network), "decision_rule": str(rule_file)},
         signature=SIGNATURE,
         pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
     )

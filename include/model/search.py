@@ -1,174 +1,188 @@
-"""The search for hyperparameters by keras-tuner's Hyperband: what may be tuned, the search's state, and its trials.
+"""The search for hyperparameters: keras-tuner's random search in an order that follows from the seed.
 
-    python -m include.model.search DIGEST --epochs N
-
-runs trials until none is left. A trial is a training of `fitting.advance` that stops early, with the checkpoints that
-the whole training would have: whatever the values have been trained for is never trained again, neither in a later
-round of Hyperband, nor after a kill, nor by the task `train`. Several processes share one search by keras-tuner's own
-protocol, the variables KERASTUNER_TUNER_ID (``chief``, or any other name), KERASTUNER_ORACLE_IP and _PORT.
+Trials share nothing but that order. A search that was killed therefore begins again at its first trial, and whatever
+has ended before answers from its kept result: no state of keras-tuner's is read again, for a kill can tear it.
 """
 
-import argparse
-import os
+import hashlib
+import inspect
+import json
+import logging
 import sys
-import threading
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-import keras
 import keras_tuner
-from keras_tuner.oracles import HyperbandOracle
+import numpy as np
+from keras_tuner.oracles import RandomSearchOracle
 
+from include.backbone.version import VERSION
 from include.data.dataset import read_manifest
-from include.lake.opening import open_lake
-from include.model.checkpoints import Checkpoints
-from include.model.fitting import advance
-from include.model.hyperparameters import Hyperparameters, last_best
-from include.model.pixels import load_pixels
-from include.model.resuming import best_epoch
-from include.model.starting import build, starting_point
-from include.model.state import search_folder, state_folder
+from include.errors import TuningError
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import read_json, write_json
+from include.lake.local import LocalStore
+from include.lake.progress import Progress
+from include.model import head, network
+from include.model.examples import Examples, load_examples
+from include.model.head import fit_head
+from include.model.hyperparameters import Hyperparameters
+from include.model.network import kind_loss
+from include.model.trials import Trial, log_trials
 from include.settings import Settings
 
-OBJECTIVE = "val_loss"  # on the tuning half of val, as for the choice of the best epoch
-ENDED = ("COMPLETED", "FAILED")
-PAUSE = 0.2  # seconds before the oracle is asked; keras-tuner would ask without end while it has to wait
-NOTHING_LEFT = 3  # exit code: there was no trial left to run
+log = logging.getLogger(__name__)
+
+Run = Callable[[Hyperparameters], Trial]
 
 
 def declare(space: keras_tuner.HyperParameters) -> Hyperparameters:
-    """What may be tuned and within which limits, and the values that ``space`` has for it now.
+    """What may be tuned, and the values that ``space`` has for it now.
 
-    Not the network's shape: one of another shape could not begin with the weights that were learned before.
+    Within these ranges a head is done after the usual 20 epochs. The L2 penalty is not among them: val resembles the
+    photos that train, and cannot see what a weak penalty costs on photos from elsewhere.
     """
     return Hyperparameters(
-        learning_rate=space.Float("learning_rate", 3e-4, 6e-3, sampling="log"),
-        weight_decay=space.Float("weight_decay", 0.002, 0.1, sampling="log"),
-        warm_up=space.Float("warm_up", 0.04, 0.2, sampling="log"),
-        dropout=space.Float("dropout", 0.0, 0.5, step=0.1),
-        augmentation=space.Float("augmentation", 0.5, 1.5, step=0.25),
+        learning_rate=space.Float("learning_rate", 3e-3, 2e-2, sampling="log"),
+        batch_size=space.Choice("batch_size", [128, 256, 512]),
+        label_smoothing=space.Float("label_smoothing", 0.0, 0.005, step=0.0025),
+        input_dropout=space.Float("input_dropout", 0.0, 0.4, step=0.1),
+        cat_weight=space.Float("cat_weight", 0.7, 1.4, sampling="log"),
     )
 
 
-def values_of(chosen: Hyperparameters) -> dict[str, Any]:
-    """The values of the space that ``declare`` makes these of."""
-    space = keras_tuner.HyperParameters()
-    declare(space)
-    return {name: getattr(chosen, name) for name in space.values}
-
-
-class Oracle(HyperbandOracle):
-    """Hyperband (Li et al., JMLR 2018) that begins with known values, and begins nothing after ``deadline``.
-
-    ``deadline`` is in seconds since 1970.
+class Oracle(RandomSearchOracle):
+    """Random search (Bergstra & Bengio, JMLR 2012) that begins with the ``known`` values, whatever time they take, and
+    begins nothing else after ``deadline`` on the monotonic clock.
     """
 
-    def __init__(self, *args: Any, first: dict[str, Any], deadline: float, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.first, self.deadline = first, deadline
+    def __init__(self, known: Sequence[Hyperparameters], *, deadline: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.known, self.deadline = known, deadline
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        return {"status": "STOPPED"} if time.time() > self.deadline else dict(super().populate_space(trial_id))
-
-    def _random_values(self) -> dict[str, Any] | None:
-        return dict(self.first) if not self.trials else super()._random_values()
-
-    def reload(self) -> None:
-        """keras-tuner saves its state before it takes an ended trial off the list of those that run, and would run
-        the last one again: https://github.com/keras-team/keras-tuner/blob/v1.4.8/keras_tuner/src/engine/oracle.py"""
-        super().reload()
-        self._retry_queue: list[str] = [name for name in self._retry_queue if self.trials[name].status not in ENDED]
-
-
-class EnoughTrials(Exception):
-    """This process has run as many as it should."""
+        if len(self.trials) < len(self.known):
+            return {"status": "RUNNING", "values": asdict(self.known[len(self.trials)])}
+        return {"status": "STOPPED"} if time.monotonic() > self.deadline else dict(super().populate_space(trial_id))
 
 
 class Search(keras_tuner.Tuner):
-    """A trial of the oracle's is a training that stops early. ``trials``: how many to run at most."""
+    """Runs the oracle's trials; ``ended`` holds them in their order."""
 
-    def __init__(self, digest: str, *, epochs: int, settings: Settings, trials: int | None, **options: Any) -> None:
-        self.digest, self.epochs, self.settings, self.left = digest, epochs, settings, trials
-        super().__init__(hypermodel=self._build, **options)
+    def __init__(self, run: Run, **options: Any) -> None:
+        super().__init__(**options)
+        self.run, self.ended = run, list[Trial]()
 
-    def pre_create_trial(self) -> None:
-        if self.left == 0:
-            raise EnoughTrials
-        time.sleep(PAUSE)
-
-    def on_trial_begin(self, trial: Any) -> None:
-        """Only what begins counts: of several workers one may be told to wait for the others, and asks again."""
-        super().on_trial_begin(trial)
-        if self.left:
-            self.left -= 1
-
-    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
-        """Anything but a fatal error keras-tuner would take for the fault of the values: it would never try them again,
-        and go on as if nothing had happened. What the network or the disk does to us ends this process instead.
-        """
+    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> float:
+        """Anything but a fatal error keras-tuner would take for a fault of the values, and go on."""
         try:
-            return self._train(trial)
+            self.ended.append(self.run(declare(trial.hyperparameters)))
         except Exception as error:
-            raise keras_tuner.errors.FatalError(f"{type(error).__name__}: {error}") from error
-
-    def _train(self, trial: Any) -> dict[str, float]:
-        chosen, store, settings = declare(trial.hyperparameters), open_lake(), self.settings
-        manifest, start = read_manifest(store, self.digest), starting_point(store, settings)
-        folder = state_folder(settings, self.digest, chosen, start, epochs=self.epochs)
-        history = advance(
-            load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size),
-            manifest,
-            epochs=self.epochs,
-            until=trial.hyperparameters.values["tuner/epochs"],
-            settings=settings,
-            hyperparameters=chosen,
-            checkpoints=Checkpoints(folder),
-            start=start,
-        )
-        best = history[best_epoch(history, epochs=self.epochs) - 1]
-        return {OBJECTIVE: best[OBJECTIVE], "val_average_precision": best["val_average_precision"]}
-
-    def _build(self, space: keras_tuner.HyperParameters) -> keras.Model:
-        """From this keras-tuner learns the space."""
-        return build(self.settings, declare(space))
+            raise keras_tuner.errors.FatalError from error
+        return self.ended[-1].val_loss
 
 
-def open_search(digest: str, *, epochs: int, deadline: float, trials: int | None = None) -> Search:
-    """The search of these photos, from where it was left."""
-    settings, store = Settings(), open_lake()
-    folder = search_folder(settings, digest, starting_point(store, settings), epochs=epochs)
-    first = values_of(last_best(store, settings))
-    objective = keras_tuner.Objective(OBJECTIVE, "min")
-    oracle = Oracle(objective, max_epochs=epochs, seed=settings.seed, first=first, deadline=deadline)
-    return Search(
-        digest, epochs=epochs, settings=settings, trials=trials,
-        oracle=oracle, directory=folder.parent, project_name=folder.name,
-    )  # fmt: skip
+def find_best(
+    store: ObjectStore, run: str, digest: str, known: Sequence[Hyperparameters], *, epochs: int, settings: Settings
+) -> tuple[Hyperparameters, str]:
+    """Search on one dataset version, after the ``known`` values, and show all trials in MLflow; the values to train
+    with, and why. The defaults must be known. A killed search goes on where it was, and comes to the same end.
+    """
+    name = fingerprint(settings, digest, known, epochs=epochs)
+    folder, count = settings.home / "tuning" / name, max(settings.tune_trials, len(known))
+    progress = Progress(store, layout.progress(run, "tune"), total=count, unit="trials")
+    train, val = _load(store, digest, settings)
+
+    def run_once(values: Hyperparameters) -> Trial:
+        trial = _kept(LocalStore(folder), values, lambda: _run(train, val, values, epochs=epochs, settings=settings))
+        progress.advance()
+        return trial
+
+    trials = search(run_once, known, count=count, folder=folder, settings=settings)
+    if len(trials) < count:
+        text = "%d of %d trials ran within CAT_TUNE_SECONDS (%g): raise it for a whole search"
+        log.warning(text, len(trials), count, settings.tune_seconds)
+    chosen, why = choose(trials)
+    log_trials(digest, name, trials, chosen, why)
+    return chosen, why
 
 
-def _end_with(parent: int) -> None:
-    """A trial whose task was killed must not go on beside the next try."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m include.model.search", description=__doc__.splitlines()[0])
-    parser.add_argument("digest", help="the dataset version")
-    parser.add_argument("--epochs", type=int, required=True, help="of the longest trial")
-    parser.add_argument("--trials", type=int, help="end after so many")
-    parser.add_argument("--deadline", type=float, default=float("inf"), help="begin nothing after this time")
-    parser.add_argument("--parent", type=int, help="the process to end with")
-    given = parser.parse_args(arguments)
-    if given.parent:
-        threading.Thread(target=_end_with, args=(given.parent,), daemon=True).start()
+def search(run: Run, known: Sequence[Hyperparameters], *, count: int, folder: Path, settings: Settings) -> list[Trial]:
+    """Run ``count`` trials at the most, those of the ``known`` values first. An error in one ends the search."""
+    space = keras_tuner.HyperParameters()
+    declare(space)
+    oracle = Oracle(
+        known,
+        deadline=time.monotonic() + settings.tune_seconds,
+        objective=keras_tuner.Objective("val_loss", "min"),
+        max_trials=count,
+        seed=settings.seed + 1,  # keras-tuner takes 0 for no seed
+        hyperparameters=space,
+    )
+    tuner = Search(run, oracle=oracle, directory=folder, project_name="keras-tuner", overwrite=True)
     try:
-        open_search(given.digest, epochs=given.epochs, deadline=given.deadline, trials=given.trials).search()
-    except EnoughTrials:
-        return 0
-    return NOTHING_LEFT
+        tuner.search(verbose=0)
+        return tuner.ended
+    except keras_tuner.errors.FatalError as error:
+        fault = error.__cause__ or error
+    raise fault
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def choose(trials: Sequence[Trial]) -> tuple[Hyperparameters, str]:
+    """The best values if they beat the defaults by more than one standard error of the paired differences over val
+    photos, else the defaults; and a sentence that says so.
+
+    A lead must hold with the L2 penalty and without, for either alone can be bought. Large weights, of a head that is
+    not done, lower the loss on val and cost recall on photos from elsewhere, which val does not resemble; small ones,
+    by smoothed labels or light cats, lower the penalty and raise the loss on val and test alike.
+    """
+    default = next(trial for trial in trials if trial.values == Hyperparameters())
+    leads = [min(default.val_loss - trial.val_loss, (default.losses - trial.losses).mean()) for trial in trials]
+    best = int(np.argmax(leads))
+    differences = default.losses - trials[best].losses
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    measured = f"{leads[best]:.5f} below their loss, with a standard error of {error:.5f}"
+    if leads[best] > error:
+        return trials[best].values, f"trial {best:02} of {len(trials)} instead of the defaults: {measured}"
+    return default.values, f"the defaults: the best of {len(trials)} trials is only {measured}"
+
+
+def fingerprint(settings: Settings, digest: str, known: Sequence[Hyperparameters], *, epochs: int) -> str:
+    """Names a search by all that its result depends on: what a killed try left is of no use to other code."""
+    parts = [digest, settings.recipe, VERSION, epochs, [asdict(values) for values in known]]
+    parts += [version(package) for package in ("keras", "keras-tuner", "tensorflow")]
+    code = [inspect.getsource(module) for module in (network, head, sys.modules[__name__])]
+    return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
+
+
+def _load(store: ObjectStore, digest: str, settings: Settings) -> list[Examples]:
+    """The examples that train, and those of val."""
+    manifest = read_manifest(store, digest)
+    sides = [manifest[manifest["side"] == side] for side in ("train", "val")]
+    return [load_examples(store, photos, settings.feature_cache) for photos in sides]
+
+
+def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int, settings: Settings) -> Trial:
+    """Train with these values and measure on val, by a loss that knows no label smoothing and no class weights."""
+    trained = fit_head(train, val, values, l2_penalty=settings.l2_penalty, epochs=epochs, seed=settings.seed)
+    logits = trained(val.features.astype(np.float32))  # `predict` would trace a graph anew for each trial
+    losses = np.asarray(kind_loss(val.allowed, logits), np.float64) * val.weights
+    trial = Trial(values, losses, penalty=float(sum(trained.losses)))
+    if not np.isfinite(trial.val_loss):
+        raise TuningError(f"{values} gave a loss of {trial.val_loss}: look for features that are no numbers")
+    return trial
+
+
+def _kept(results: LocalStore, values: Hyperparameters, run: Callable[[], Trial]) -> Trial:
+    """The result of these values, from where it was kept; they run if it was not."""
+    key = f"{hashlib.sha256(values.to_json()).hexdigest()[:16]}.json"
+    if not results.exists(key):
+        trial = run()
+        write_json(results, key, {"losses": trial.losses.tolist(), "penalty": trial.penalty})
+    kept = read_json(results, key)
+    return Trial(values, np.array(kept["losses"]), kept["penalty"])

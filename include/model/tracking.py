@@ -1,6 +1,6 @@
 """MLflow's tracking server: one experiment, and one run for every training that got somewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import mlflow
@@ -62,6 +62,18 @@ def log_epoch(run_id: str, epoch: int, figures: Mapping[str, float]) -> None:
     ended_at = int(figures[ENDED_AT])
     points = [Metric(name, value, ended_at, epoch) for name, value in figures.items() if name != ENDED_AT]
     connect().log_batch(run_id, points)
+
+
+def log_curves(run_id: str, curves: Sequence[Mapping[str, float]], *, prefix: str = "") -> None:
+    """Send the points of all epochs at once; sent again they are the same points, for their time is the run's start."""
+    client = connect()
+    began = client.get_run(run_id).info.start_time
+    points = [
+        Metric(prefix + name, float(value), began, epoch)
+        for epoch, losses in enumerate(curves)
+        for name, value in losses.items()
+    ]
+    client.log_batch(run_id, points)
 
 
 def log_validation(store: ObjectStore, dataset: str) -> None:

@@ -3,67 +3,135 @@
 import logging
 import sys
 import tempfile
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
 import mlflow
+import pandas as pd
 
 from include.data.dataset import read_manifest
+from include.lake import layout
 from include.lake.base import ObjectStore
+from include.lake.progress import Progress
 from include.model.checkpoints import Checkpoints
+from include.model.examples import load_examples
 from include.model.fitting import fit
-from include.model.hyperparameters import chosen_for
+from include.model.head import fit_head, join
+from include.model.hyperparameters import Hyperparameters, chosen_for
+from include.model.jobs import TrainingJob, fine_tuning, from_scratch
 from include.model.pixels import load_pixels
-from include.model.starting import starting_point
 from include.model.state import state_folder
-from include.model.tracking import attempt, finished_attempt, log_epoch, log_validation
+from include.model.tracking import attempt, finished_attempt, log_curves, log_epoch, log_validation
+from include.records import RetrainParams
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
 NETWORK_FILE = "network/network.keras"  # inside the MLflow run
+Curves = list[Mapping[str, float]]  # the losses of each epoch
 
 
-def train(store: ObjectStore, run: str, digest: str, *, epochs: int) -> str:
+@dataclass(frozen=True)
+class Plan:
+    """What a run trains: ``job`` on pixels, or the ``head`` alone; both when fine-tuning follows the head."""
+
+    job: TrainingJob | None
+    head: keras.Model | None = None
+    curves: Curves = field(default_factory=list)
+    chosen: Hyperparameters = Hyperparameters()
+
+
+def train(store: ObjectStore, run: str, digest: str, params: RetrainParams) -> str:
     """Task: train on one dataset version; returns the id of the MLflow run that holds the network and its curves.
 
-    A try that comes after a finished one returns what that one left; any other goes on from its last epoch. Raises
-    AttemptSuperseded when a later try has taken over.
+    A try that comes after a finished one returns what that one left. What is trained on pixels goes on from its last
+    epoch; a head is fitted anew, in seconds. Raises AttemptSuperseded when a later try has taken over.
     """
     if done := finished_attempt(run, digest):
         log.info("MLflow run %s has trained this already", done)
         return done
-    settings = Settings()
-    hyperparameters = chosen_for(store, run, settings)
-    manifest = read_manifest(store, digest)
-    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size)
-    start = starting_point(store, settings)
-    checkpoints = Checkpoints(state_folder(settings, digest, hyperparameters, start, epochs=epochs))
+    settings, manifest = Settings(), read_manifest(store, digest)
+    plan = plan_training(store, run, manifest, params, settings)
+    if plan.job:
+        return _train_on_pixels(store, run, digest, manifest, plan, plan.job, settings)
+    with attempt(run, digest) as active:
+        _log_recipe(store, digest, settings, plan)
+        log_curves(active.info.run_id, plan.curves)
+        _log_network(join(plan.head))
+    return str(active.info.run_id)
+
+
+def plan_training(
+    store: ObjectStore, run: str, manifest: pd.DataFrame, params: RetrainParams, settings: Settings
+) -> Plan:
+    """What the settings and params ask for; a head is fitted already, for that takes seconds."""
+    if settings.network == "scratch":
+        return Plan(from_scratch(settings, epochs=params.epochs))
+    chosen = chosen_for(store, run)
+    head, curves = fit_default_head(store, manifest, chosen, settings, epochs=params.epochs)
+    job = fine_tuning(head, settings, epochs=params.fine_tune_epochs) if params.fine_tune_epochs else None
+    return Plan(job, head, curves, chosen)
+
+
+def fit_default_head(
+    store: ObjectStore, manifest: pd.DataFrame, chosen: Hyperparameters, settings: Settings, *, epochs: int
+) -> tuple[keras.Model, Curves]:
+    """The head of the dataset version, fitted on its train side and stopped by its val side; and its losses."""
+    examples = load_examples(store, manifest, settings.feature_cache)
+    train, val = (examples.take((manifest["side"] == side).to_numpy(bool)) for side in ("train", "val"))
+    curves: Curves = []
+
+    def keep(epoch: int, losses: Mapping[str, float]) -> None:
+        curves.append(dict(losses))
+        log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
+
+    head = fit_head(
+        train, val, chosen, l2_penalty=settings.l2_penalty, epochs=epochs, seed=settings.seed, on_epoch=keep
+    )
+    return head, curves
+
+
+def _train_on_pixels(
+    store: ObjectStore,
+    run: str,
+    digest: str,
+    manifest: pd.DataFrame,
+    plan: Plan,
+    job: TrainingJob,
+    settings: Settings,
+) -> str:
+    """Train epoch by epoch, and keep each."""
+    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=job.image_size)
+    checkpoints = Checkpoints(state_folder(settings, digest, plan.chosen, job))
     begun = checkpoints.latest()
+    done = begun.history if begun else ()
+    progress = Progress(store, layout.progress(run, "train"), total=job.epochs, unit="epochs", done=len(done))
     with attempt(run, digest, resume=begun is not None) as active:
-        tell = partial(log_epoch, active.info.run_id)
-        for epoch, figures in enumerate(begun.history if begun else ()):
-            tell(epoch, figures)  # a killed try may have kept what it did not send
+
+        def tell(epoch: int, losses: Mapping[str, float]) -> None:
+            log_epoch(active.info.run_id, epoch, losses)
+            progress.advance()
+
+        for epoch, losses in enumerate(done):
+            log_epoch(active.info.run_id, epoch, losses)  # a killed try may have kept what it did not send
         _autolog()
-        mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
-        mlflow.log_dict(asdict(hyperparameters), "hyperparameters.json")
-        log_validation(store, digest)
-        trained = fit(
-            pixels,
-            manifest,
-            epochs=epochs,
-            settings=settings,
-            hyperparameters=hyperparameters,
-            checkpoints=checkpoints,
-            start=start,
-            tell=tell,
-        )
+        _log_recipe(store, digest, settings, plan)
+        if not begun:
+            log_curves(active.info.run_id, plan.curves, prefix="head_")
+        trained = fit(pixels, manifest, job, checkpoints=checkpoints, tell=tell)
         checkpoints.confirm()
         _log_network(trained)
     checkpoints.clear()
     return str(active.info.run_id)
+
+
+def _log_recipe(store: ObjectStore, digest: str, settings: Settings, plan: Plan) -> None:
+    mlflow.log_params({f"recipe_{name}": value for name, value in settings.recipe.items()})
+    if plan.head:
+        mlflow.log_params(asdict(plan.chosen))
+    log_validation(store, digest)
 
 
 def _autolog() -> None:

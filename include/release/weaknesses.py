@@ -29,7 +29,7 @@ def check_model(store: ObjectStore, run: str) -> dict[str, Any]:
     evaluation = read_json(store, layout.run_json(run, "evaluation"))
     scores = read_table(store, layout.run_table(run, "scores"))
     named = {name: evaluation[name] for name in ("version", "dataset", "mlflow_run")}
-    found = named | look(scores, threshold=evaluation["figures"]["threshold"], settings=Settings().validation)
+    found = named | look(scores, threshold=evaluation["decision_rule"]["threshold"], settings=Settings().validation)
     write_json(store, layout.run_json(run, "weaknesses"), found)
     client = connect()
     client.log_dict(found["mlflow_run"], found, "evaluation/weaknesses.json")

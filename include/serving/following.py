@@ -17,8 +17,9 @@ from mlflow.pyfunc import PyFuncModel
 from PIL import Image
 
 from include.errors import ModelError
-from include.model.packaging import CONTRACT, EXPLAIN, tree_sha256
+from include.model.packaging import EXPLAIN, tree_sha256
 from include.model.tracking import DATASET_TAG, connect
+from include.records import CONTRACT
 from include.release.registry import MODEL, SUM_TAG, champion_version, fetch, load
 from include.settings import Settings
 

@@ -39,11 +39,12 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "epochs": {"type": "integer", "minimum": 1, "maximum": 1000, "title": "Epochs", "description": "At most."},
     "min_precision": {"type": "number", "minimum": 0, "maximum": 1, "title": "Minimum precision"},
     "min_recall": {"type": "number", "minimum": 0, "maximum": 1, "title": "Minimum recall"},
-    "tune_minutes": {
+    "fine_tune_epochs": {
         "type": "integer",
         "minimum": 0,
-        "title": "Minutes of tuning",
-        "description": "Search for better hyperparameters for so long before training; 0: use the last best ones.",
+        "maximum": 100,
+        "title": "Epochs of fine-tuning",
+        "description": "Train the backbone's upper blocks for so many epochs after the head: minutes each. 0: none.",
     },
     "force": {"type": "boolean", "title": "Train even when nothing is new"},
 }

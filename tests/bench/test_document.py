@@ -1,38 +1,31 @@
 import pytest
 
-from bench.document import compose, epoch_seconds, first_above, growth, number, ratio, side_by_side, spell, table
+from bench.document import compose, costs, epoch_seconds, growth, number, quality, ratio, spell, table
+from include.records import SOURCES
 
-FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
-
-
-def epochs(*points: tuple[float, float]) -> list[dict[str, float]]:
-    return [{"seconds": float(seconds), "average_precision": float(reached)} for seconds, reached in points]
-
-
-def recipe(*points: tuple[float, float], peak: float = 1e9) -> dict:
-    figures = dict.fromkeys(("precision", "recall", "average_precision"), FIGURE)
-    return {
-        "load_seconds": 2.0,
-        "trained_on": 100,
-        "epochs": epochs(*points),
-        "peak_bytes": peak,
-        "threshold": 0.3,
-        **figures,
-    }
+INTERVAL = {"value": 0.5, "low": 0.4, "high": 0.6}
+METRICS = dict.fromkeys(("precision", "recall", "average_precision", "roc_auc"), INTERVAL)
+ELSEWHERE = METRICS | {"photos": 40, "called_cat": dict.fromkeys(SOURCES, {"photos": 10, "called_cat": 0.125})}
 
 
-ORIGINAL = recipe((100, 0.5), (200, 0.7), (300, 0.6), peak=8e9)
-OURS = recipe((20, 0.6), (30, 0.7), (40, 0.8))
-STEP = {"photos": 1000, "trained_on": 800, "load_seconds": 3.0, "epochs": epochs((9, 0), (13, 0)), "peak_bytes": 1e9}
+def recipe(*ends: float, peak: float = 1e9, **seconds: float) -> dict:
+    epochs = {"epochs": [{"seconds": float(end), "average_precision": 0.5} for end in ends]} if ends else {}
+    return {"seconds": seconds, "peak_bytes": peak, "threshold": 0.3, "test": METRICS, **epochs}
+
+
+ORIGINAL = recipe(100, 200, 310, peak=8e9, loading=9.0, training=310.0)
+SCRATCH = recipe(20, 30, 40, loading=6.0, training=40.0)
+DEFAULT = recipe(features=20.0, tuning=10.0, head=1.0, training=31.0) | {"photos": 8000}
+RECIPES = {"original": ORIGINAL, "scratch": SCRATCH, "default": DEFAULT}
 
 
 def results(**others) -> dict:
-    times = {"p50": 10.0, "p99": 20.0, "calls": 300}
-    inference = {"bare": times, "served": times | {"p50": 15.0}, "explained": times}
-    settings = {"network": "scratch", "image_size": 32}
-    return {
-        "original": ORIGINAL, "ours": OURS, "inference": inference, "growth": [STEP], "settings": settings, **others
-    }  # fmt: skip
+    times = {"p50": 10.0, "p99": 20.0}
+    names = ("decode", "network", "bare", "explained")
+    inference = dict.fromkeys(names, times) | {"calls": 300, "served": {"p50": 12.5, "p99": 20.0}}
+    inference["variables"] = {"p50": 13.0, "p99": 20.0}
+    settings = {"image_size": 32, "tune_trials": 12}
+    return {"recipes": RECIPES, "inference": inference, "growth": [DEFAULT], "settings": settings, **others}
 
 
 def row(page: str, name: str) -> list[str]:
@@ -53,65 +46,63 @@ def test_numbers_have_three_digits_that_count(value, text):
     assert number(value) == text
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "text"),
-    [(1.0, 4.0, "0.250"), (FIGURE, FIGURE | {"value": 0.25}, "2.00"), (1.0, 0.0, "–"), ("never", 1.0, "–")],
-)
-def test_a_ratio_is_of_numbers_only(one, other, text):
-    assert ratio(one, other) == text
-
-
-def test_only_what_exceeds_the_bar_counts():
-    assert first_above(OURS["epochs"], 0.7) == 40
-    assert first_above(OURS["epochs"], 0.5) == 20
-    assert first_above(OURS["epochs"], 0.9) is None
+@pytest.mark.parametrize(("value", "other", "text"), [(1.0, 4.0, "0.250"), (1.0, 0.0, "–"), (None, 1.0, "–")])
+def test_a_ratio_is_of_numbers_only(value, other, text):
+    assert ratio(value, other) == text
 
 
 def test_the_first_epoch_counts_only_where_it_is_alone():
-    assert epoch_seconds({"epochs": epochs((20, 0), (23, 0), (27, 0))}) == 3.5
-    assert epoch_seconds({"epochs": epochs((20, 0))}) == 20
+    assert epoch_seconds(recipe(20, 23, 27)) == 3.5
+    assert epoch_seconds(recipe(20)) == 20
+    assert epoch_seconds(recipe()) is None
 
 
-def test_both_recipes_stand_side_by_side_with_their_ratio():
-    page = side_by_side(ORIGINAL, OURS)
-    assert row(page, "one epoch") == ["100", "10.0", "0.100"]
-    assert row(page, "photos trained on") == ["1.00", "10.0", "10.0"]
-    assert row(page, "peak memory") == ["8.00", "1.00", "0.125"]
-    assert row(page, "precision on test") == ["0.50 (0.40 to 0.60)", "0.50 (0.40 to 0.60)", "1.00"]
-    assert row(page, "training until") == ["200", "40.0", "0.200"]
+def test_costs_stand_side_by_side_with_the_ratio_to_the_original():
+    page = costs(RECIPES)
+    assert row(page, "one epoch") == ["105", "10.0", "–", "–"]
+    assert row(page, "features") == ["–", "–", "20.0", "–"]
+    assert row(page, "training in all") == ["310", "40.0", "31.0", "0.100"]
+    assert row(page, "peak memory") == ["8.00", "1.00", "1.00", "0.125"]
+    assert row(costs({"default": DEFAULT}), "training in all") == ["31.0"]
 
 
-def test_what_was_never_exceeded_is_said():
-    assert row(side_by_side(recipe((9, 0.9)), OURS), "training until") == ["9.00", "never", "–"]
-
-
-def test_an_original_that_was_skipped_has_dashes():
-    page = side_by_side(None, OURS)
-    assert row(page, "one epoch") == ["–", "10.0", "–"]
-    assert "training until" not in page
+def test_each_row_says_whose_photos_it_is_about():
+    page = quality(RECIPES)
+    assert row(page, "recall, random test split (flatters)")[2] == "0.500 (0.400 to 0.600)"
+    assert "from elsewhere" not in page
+    page = quality({"default": DEFAULT | {"elsewhere": ELSEWHERE}})
+    assert row(page, "area under the ROC curve, photos from elsewhere") == ["0.500 (0.400 to 0.600)"]
+    assert row(page, "called a cat, of 10 dogs from elsewhere") == ["0.125"]
 
 
 def test_growth_ends_with_what_grew_how_much():
-    page = growth([STEP, STEP | {"photos": 8000, "trained_on": 6400, "epochs": epochs((40, 0), (72, 0))}])
-    assert row(page, "8,000") == ["3.00", "32.0", "200", "1.00"]
-    assert row(page, "x 8.00") == ["x 1.00", "x 8.00", "x 1.00", "x 1.00"]
+    small = recipe(features=5.0, tuning=10.0, head=1.0, training=16.0) | {"photos": 1000}
+    page = growth([small, DEFAULT])
+    assert row(page, "8,000") == ["20.0", "10.0", "1.00", "31.0", "1.00"]
+    assert row(page, "x 8.00") == ["x 4.00", "x 1.00", "x 1.00", "x 1.94", "x 1.00"]
 
 
 def test_the_page_names_run_and_photos_and_warns_of_drawings():
     page = compose(results(), about={"CPU": "abacus"}, drawn=True)
     assert row(page, "CPU") == ["abacus"]
-    assert row(page, "the served model") == ["15.0", "20.0", "1.50", "1.00"]
-    assert "`scratch` at 32 pixels" in page
+    assert row(page, "the served model |") == ["12.5", "20.0", "1.25"]
+    assert "takes 1.30 times as long" in page
     assert "nothing about cats" in page
     assert "nothing about cats" not in compose(results(), about={}, drawn=False)
 
 
+def test_the_page_says_whether_photos_from_elsewhere_were_given():
+    assert "was not measured" in compose(results(), about={}, drawn=False)
+    given = {"default": DEFAULT | {"elsewhere": ELSEWHERE}}
+    assert "(40 of them" in compose(results(recipes=given), about={}, drawn=False)
+
+
 def test_without_growth_and_the_original_the_page_is_still_whole():
-    page = compose(results(growth=[], original=None), about={}, drawn=False)
+    page = compose(results(growth=[], recipes={"default": DEFAULT}), about={}, drawn=False)
     assert "## Growth" not in page
-    assert row(page, "3 ") == ["–", "–", "40.0", "0.800"]
+    assert row(page, "head, s") == ["1.00"]
 
 
 def test_the_command_names_no_folder_of_the_machine():
-    told = spell("bench.training", ["--photos", "/home/me/my cats/", "--out=/tmp/page.md", "--epochs", "3"])
-    assert told == "python -m bench.training --photos 'my cats' --out=page.md --epochs 3"
+    command = spell("bench.training", ["--photos", "/home/me/my cats/", "--out=/tmp/page.md", "--epochs", "3"])
+    assert command == "python -m bench.training --photos 'my cats' --out=page.md --epochs 3"

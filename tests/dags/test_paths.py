@@ -37,7 +37,6 @@ def walk(shards, end):
     answer("include.data.snapshot.anything_new", end != "nothing new")
     answer("include.data.facts.list_undescribed", [f"shard {number}" for number in range(shards)])
     answer("include.data.facts.describe", {"described": 1})
-    answer("include.model.extractor.embed", {"embedded": 1})
     for name in ("deduplicate", "check_labels", "choose", "publish"):
         answer(f"include.data.dataset.{name}", "key")
     answer("include.data.validation.deciding.validate", {"test": "passed"})

@@ -2,44 +2,60 @@
 
 import hashlib
 import json
+import os
+import shutil
 
-import numpy as np
 import pytest
 from PIL import ImageOps
 
+from include.backbone.version import VERSION
 from include.data import dataset, facts, features, snapshot
 from include.data.reviews import save_review
 from include.data.split import bucket, side_of
 from include.data.uploads import fingerprint, lake_secret, save_feedback
 from include.errors import DatasetError
 from include.lake import layout
-from include.records import SOURCES, UPLOADS, RetrainParams, Review
-from include.settings import Labels, Policy
-from tests.pictures import add_base, drawing, drawing_on, drawn_image, encode, fill_base, give, plain
+from include.lake.formats import read_table, write_table
+from include.lake.local import LocalStore
+from include.records import RetrainParams, Review
+from include.settings import Labels, Policy, Settings
+from tests.pictures import (
+    add_base,
+    describe_photos,
+    drawing,
+    drawing_on,
+    drawn_image,
+    encode,
+    fill_base,
+    give,
+    plain,
+)
 
-POLICY = Policy(labels=Labels(min_agreement=0))  # drawings have no neighbours to speak of
+POLICY = Policy(labels=Labels(max_quality=0, min_agreement=0))  # no label is doubted: the checks have their own tests
+PER_SOURCE = 40
 PARAMS = RetrainParams(images_per_source=1000, epochs=1, min_precision=0.5, min_recall=0.5)
 
 
-def publish(store, run: str, params: RetrainParams = PARAMS) -> str:
+def publish(store, run: str, params: RetrainParams = PARAMS, policy: Policy = POLICY) -> str:
     """What the tasks of collect and check do, one after another."""
+    cache = Settings().feature_cache
+    describe_photos(store, run, cache)
+    dataset.deduplicate(store, run, policy)
+    dataset.check_labels(store, run, policy, cache=cache)
+    dataset.choose(store, run, images_per_source=params.images_per_source)
+    return dataset.publish(store, run, images_per_source=params.images_per_source, policy=policy, cache=cache)
+
+
+def rebuild(store, digest: str):
+    return dataset.rebuild(store, digest, cache=Settings().feature_cache)
+
+
+def undescribed(store, run: str, *, shard_size: int = 500) -> list[list[str]]:
+    """The photos of a new run that lack facts or features, by shards."""
     snapshot.snapshot_base(store, run)
     snapshot.snapshot_uploads(store, run)
-    for shard in facts.list_undescribed(store, run, shard_size=50):
-        facts.describe(store, shard)
-    dataset.deduplicate(store, run, POLICY)
-    embed(store, run)
-    dataset.check_labels(store, run, POLICY)
-    dataset.choose(store, run, images_per_source=params.images_per_source)
-    return dataset.publish(store, run, images_per_source=params.images_per_source, policy=POLICY)
-
-
-def embed(store, run: str) -> None:
-    """Features by which no label is doubted: the extractor and the label checks have tests of their own."""
-    photos = dataset.read_deduplicated(store, run)
-    usable = features.without_features(store, photos[photos["fate"].isna()])
-    told_apart = [[source == other for other in (*SOURCES, UPLOADS)] for source in usable["source"]]
-    features.write_features(store, usable, np.array(told_apart, np.float16).reshape(len(usable), 5))
+    shards = facts.list_undescribed(store, run, cache=Settings().feature_cache, shard_size=shard_size)
+    return [json.loads(store.read(shard)) for shard in shards]
 
 
 def fate_of(store, digest: str, photo_id: str) -> str:
@@ -48,19 +64,29 @@ def fate_of(store, digest: str, photo_id: str) -> str:
     return fates[0]
 
 
+@pytest.fixture(scope="module")
+def described(tmp_path_factory) -> LocalStore:
+    """A lake with drawings, their facts and their features."""
+    store = LocalStore(tmp_path_factory.mktemp("described"))
+    fill_base(store, per_source=PER_SOURCE)
+    describe_photos(store, "before", tmp_path_factory.mktemp("cache"))
+    return store
+
+
 @pytest.fixture
-def base_lake(lake):
-    fill_base(lake)
+def base_lake(described, lake) -> LocalStore:
+    """A copy of that lake for one test; stores never change a file in place, so links will do."""
+    shutil.copytree(described.root, lake.root, copy_function=os.link)
     return lake
 
 
 def test_the_same_photos_give_the_same_digest(store):
-    fill_base(store)
+    fill_base(store, per_source=25)
     first = publish(store, "run 1")
     assert publish(store, "run 2") == first
     manifest = dataset.read_manifest(store, first)
     assert list(manifest.columns) == dataset.MANIFEST
-    assert len(manifest) == 320
+    assert len(manifest) == 100
     assert (manifest["side"] == manifest["sha256"].map(bucket).map(side_of)).all()
     assert set(manifest.groupby("source")["label"].first().items()) == {
         ("cats", "cat"),
@@ -138,32 +164,97 @@ def test_a_broken_base_photo_never_stops_a_run(base_lake):
     assert "not_an_image" in told[0]["why"]
 
 
-def test_only_photos_without_facts_are_described(base_lake):
-    publish(base_lake, "r1")
+def test_only_new_photos_are_described_in_shards_of_one_size(base_lake):
     for number in range(5):
         give(base_lake, f"p{number}", drawing("cats", 20_000 + number), "cat")
-    snapshot.snapshot_base(base_lake, "r2")
-    snapshot.snapshot_uploads(base_lake, "r2")
-    shards = facts.list_undescribed(base_lake, "r2", shard_size=2)
-    assert [len(json.loads(base_lake.read(shard))) for shard in shards] == [2, 2, 1]
-    assert [facts.describe(base_lake, shard)["described"] for shard in shards] == [2, 2, 1]
-    assert facts.list_undescribed(base_lake, "r2", shard_size=2) == []
+    shards = undescribed(base_lake, "r", shard_size=2)
+    assert [len(shard) for shard in shards] == [3, 2]
+    assert sum(shards, []) == [layout.upload_photo(f"p{number}") for number in range(5)]
+    assert [len(shard) for shard in undescribed(base_lake, "r", shard_size=4)] == [5]
+    assert describe_photos(base_lake, "r", Settings().feature_cache) == 5
+    assert undescribed(base_lake, "r") == []
 
 
-def test_describing_a_shard_twice_changes_nothing(base_lake):
-    snapshot.snapshot_base(base_lake, "r")
-    snapshot.snapshot_uploads(base_lake, "r")
-    shard = facts.list_undescribed(base_lake, "r", shard_size=1000)[0]
-    facts.describe(base_lake, shard)
-    before = {key: base_lake.read(key) for key in base_lake.keys("facts/")}
-    facts.describe(base_lake, shard)
-    assert {key: base_lake.read(key) for key in base_lake.keys("facts/")} == before
+def test_photos_that_lack_features_or_facts_are_new(base_lake):
+    for number, name in enumerate(("whole", "without facts", "without features")):
+        give(base_lake, name, drawing("cats", 20_000 + number), "cat")
+    describe_photos(base_lake, "r1", Settings().feature_cache)
+    base_lake.delete(layout.upload_facts("without facts"))
+    base_lake.delete(layout.upload_features("without features", VERSION))
+    lacking = [layout.upload_photo(name) for name in ("without facts", "without features")]
+    assert undescribed(base_lake, "r2") == [lacking]
+    (part,) = base_lake.keys(layout.base_features(VERSION))
+    base_lake.delete(part)
+    every = [*base_lake.keys(layout.BASE), *lacking]
+    assert undescribed(base_lake, "r3") == [every]
+    base_lake.write(layout.base_features("another", part.rpartition("/")[2]), b"")
+    assert undescribed(base_lake, "r3") == [every]
+
+
+def test_photos_that_lack_facts_alone_are_new_too(base_lake):
+    (part,) = base_lake.keys(layout.BASE_FACTS)
+    base_lake.delete(part)
+    assert undescribed(base_lake, "r") == [list(base_lake.keys(layout.BASE))]
+
+
+def test_for_another_backbone_every_photo_is_new(base_lake, monkeypatch):
+    give(base_lake, "given", drawing("cats", 20_000), "cat")
+    describe_photos(base_lake, "r1", Settings().feature_cache)
+    for module in (facts, features):
+        monkeypatch.setattr(module, "VERSION", "another")
+    every = [*base_lake.keys(layout.BASE), layout.upload_photo("given")]
+    assert undescribed(base_lake, "r2") == [every]
+
+
+def test_a_broken_or_missing_photo_is_described_once(lake):
+    add_base(lake, "misc", b"no photo")
+    give(lake, "gone", plain(), "cat")
+    lake.delete(layout.upload_photo("gone"))
+    assert describe_photos(lake, "r1", Settings().feature_cache) == 2
+    assert undescribed(lake, "r2") == []
+
+
+def test_describing_a_shard_twice_changes_nothing(lake):
+    fill_base(lake, per_source=2)
+    give(lake, "given", drawing("cats", 20_000), "cat")
+    cache = Settings().feature_cache
+    snapshot.snapshot_base(lake, "r")
+    snapshot.snapshot_uploads(lake, "r")
+    (shard,) = facts.list_undescribed(lake, "r", cache=cache, shard_size=1000)
+    facts.describe(lake, shard)
+    before = {key: lake.read(key) for key in lake.keys("")}
+    assert len([key for key in before if key.startswith(("facts/", layout.UPLOADS))]) == 3 + 4
+    facts.describe(lake, shard)
+    assert {key: lake.read(key) for key in lake.keys("")} == before
+
+
+def test_how_far_a_shard_is_stands_in_the_lake(lake):
+    fill_base(lake, per_source=2)
+    describe_photos(lake, "r", Settings().feature_cache)
+    (key,) = lake.keys(layout.progress("r"))
+    assert json.loads(lake.read(key)) == {"done": 8, "total": 8, "unit": "photos described"}
+
+
+def test_two_fresh_lakes_with_the_same_photos_give_one_digest(base_lake, tmp_path):
+    other = LocalStore(tmp_path / "other")
+    fill_base(other, per_source=PER_SOURCE)
+    assert publish(base_lake, "r") == publish(other, "another run")
+    assert lake_secret(base_lake) != lake_secret(other)
+
+
+def test_an_upload_that_the_features_contradict_waits(base_lake):
+    give(base_lake, "right", drawing_on("train", "cats"), "cat")
+    give(base_lake, "wrong", drawing_on("train", "dogs"), "cat", session="s2")
+    digest = publish(base_lake, "r", policy=Policy())
+    assert fate_of(base_lake, digest, "right") == "used"
+    assert fate_of(base_lake, digest, "wrong") == "label disagrees with the base photos: waiting for review"
+    assert dataset.digest_of(rebuild(base_lake, digest)) == digest
 
 
 def test_rebuild_works_the_digest_out_again(base_lake):
     give(base_lake, "new", drawing_on("train", "cats"), "cat")
     digest = publish(base_lake, "r")
-    assert dataset.digest_of(dataset.rebuild(base_lake, digest)) == digest
+    assert dataset.digest_of(rebuild(base_lake, digest)) == digest
 
 
 def test_rebuild_notices_a_changed_snapshot_and_a_changed_manifest(base_lake):
@@ -171,12 +262,20 @@ def test_rebuild_notices_a_changed_snapshot_and_a_changed_manifest(base_lake):
     manifest_key, snapshot_key = layout.manifest(digest), layout.run_table("r", "base")
     whole = {key: base_lake.read(key) for key in (manifest_key, snapshot_key)}
     for key in whole:
-        table = dataset.read_table(base_lake, key)
-        dataset.write_table(base_lake, key, table.iloc[1:])
+        table = read_table(base_lake, key)
+        write_table(base_lake, key, table.iloc[1:])
         with pytest.raises(DatasetError, match="does not rebuild"):
-            dataset.rebuild(base_lake, digest)
+            rebuild(base_lake, digest)
         base_lake.write(key, whole[key])
-    dataset.rebuild(base_lake, digest)
+    rebuild(base_lake, digest)
+
+
+@pytest.mark.parametrize("name", ["POLICY_VERSION", "VERSION"])
+def test_what_other_rules_or_another_backbone_made_is_not_rebuilt(base_lake, monkeypatch, name):
+    digest = publish(base_lake, "r")
+    monkeypatch.setattr(dataset, name, "another")
+    with pytest.raises(DatasetError, match=f"dataset {digest} was made by rules .* run retrain once"):
+        rebuild(base_lake, digest)
 
 
 def test_a_side_without_both_labels_stops_the_run(lake):
@@ -187,7 +286,7 @@ def test_a_side_without_both_labels_stops_the_run(lake):
 
 def test_an_unknown_digest_is_named(lake):
     with pytest.raises(DatasetError, match="abc"):
-        dataset.rebuild(lake, "abc")
+        rebuild(lake, "abc")
 
 
 def is_new(store, run: str, params: RetrainParams = PARAMS, recipe: dict | None = None) -> bool:
@@ -214,6 +313,15 @@ def test_nothing_is_new_until_something_is(base_lake):
     assert is_new(base_lake, "r8")
     base_lake.write(layout.tombstone("new"), b"{}")
     assert is_new(base_lake, "r9")
+
+
+@pytest.mark.parametrize("name", ["CONTRACT", "VERSION", "POLICY_VERSION"])
+def test_another_contract_backbone_or_policy_makes_a_run_new(base_lake, monkeypatch, name):
+    is_new(base_lake, "r1")
+    snapshot.finish_run(base_lake, "r1")
+    assert not is_new(base_lake, "r2")
+    monkeypatch.setattr(snapshot, name, "another")
+    assert is_new(base_lake, "r3")
 
 
 def test_an_empty_lake_names_the_cure(lake):
@@ -252,15 +360,17 @@ def test_a_dataset_has_a_card_with_its_counts_and_the_pictures_of_its_clusters(b
     clusters = base_lake.read(layout.dataset_page(digest, "clusters.html")).decode()
     assert clusters.count("data:image/jpeg") == 2, "the two base photos are drawn"
     assert 'href="../../uploads/given/photo.jpg"' in clusters, "the upload is linked"
-    fates = dataset.read_table(base_lake, layout.dataset_page(digest, "fates.parquet"))
-    assert len(fates) == 323
+    fates = read_table(base_lake, layout.dataset_page(digest, "fates.parquet"))
+    assert len(fates) == 4 * PER_SOURCE + 3
     assert fates["fate"].notna().all()
 
 
-def test_forgetting_an_upload_leaves_no_picture_of_it(base_lake):
+def test_forgetting_an_upload_leaves_no_picture_of_it_and_no_features(base_lake):
     give(base_lake, "given", drawing("cats", 40_000), "cat")
     publish(base_lake, "r")
     known = facts.read_facts(base_lake, snapshot.read_snapshot(base_lake, "r")[1])
-    small = facts.read_thumbnails(base_lake, known[known["key"] == layout.upload_photo("given")])
-    elsewhere = [key for key in base_lake.keys("") if not key.startswith(layout.UPLOADS)]
-    assert not [key for key in elsewhere if small.tobytes() in base_lake.read(key)]
+    small = facts.read_thumbnails(base_lake, known[known["key"] == layout.upload_photo("given")]).tobytes()
+    vector = base_lake.read(layout.upload_features("given", VERSION))
+    elsewhere = [base_lake.read(key) for key in base_lake.keys("") if not key.startswith(layout.UPLOADS)]
+    elsewhere += [path.read_bytes() for path in Settings().home.rglob("*") if path.is_file()]
+    assert not [body for body in elsewhere if small in body or vector in body]

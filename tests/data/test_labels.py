@@ -4,25 +4,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.data.labels import agreement, check_labels
+from include.data.labels import check_labels
 from include.records import SOURCES, label_of
 from include.settings import Labels
 
 PER_SOURCE = 100
+WIDTH = 128
 
 
 def world(per_source: int = PER_SOURCE) -> tuple[pd.DataFrame, np.ndarray]:
-    """Base photos whose features stand around one corner per source."""
+    """Base photos whose features stand around one centre per source."""
     draw = np.random.default_rng(7)
     source = np.repeat(SOURCES, per_source)
-    corner = np.eye(len(SOURCES), 16)[np.repeat(np.arange(len(SOURCES)), per_source)]
-    features = corner + draw.normal(0, 0.15, corner.shape)
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    centre = np.repeat(draw.normal(0, 1, (len(SOURCES), WIDTH)), per_source, axis=0)
+    features = centre + draw.normal(0, 2, centre.shape)
     photos = pd.DataFrame({"source": source, "key": [f"base/{place}" for place in range(len(source))]})
     photos = photos.assign(
         sha256=photos["key"], label=photos["source"].map(label_of), label_origin="source", side="train", session=None
     )
-    return photos.assign(fate=pd.Series(pd.NA, index=photos.index, dtype="string")), features.astype(np.float32)
+    return photos.assign(fate=pd.Series(pd.NA, index=photos.index, dtype="string")), features.astype(np.float16)
 
 
 def with_uploads(labels: list[str], shown: str = "cats", **said) -> tuple[pd.DataFrame, np.ndarray]:
@@ -70,6 +70,43 @@ def test_what_a_person_reviewed_is_believed():
     assert not checked.loc[3, "suspect"]
 
 
+def test_the_same_photos_are_judged_alike_bit_by_bit():
+    photos, features = with_uploads(["cat", "not_cat"])
+    first, again = (check_labels(photos, features.copy(), Labels())["label_quality"] for _ in range(2))
+    assert first.notna().all()
+    assert first.to_numpy().tobytes() == again.to_numpy().tobytes()
+
+
+def quality_of(photos: pd.DataFrame, features: np.ndarray) -> pd.Series:
+    return check_labels(photos, features, Labels(max_quality=0.5))["label_quality"]
+
+
+def test_a_base_photo_with_a_corrected_label_teaches_nothing():
+    """Nobody knows its true source, so it makes no difference from which one it came."""
+    photos, features = world()
+    corrected = photos.index[110:130]
+    photos.loc[corrected, ["label", "label_origin"]] = ["cat", "reviewed"]
+    others = photos.index.difference(corrected)
+    dogs = quality_of(photos, features)[others]
+    photos.loc[corrected, "source"] = "misc"
+    assert quality_of(photos, features)[others].equals(dogs)
+    photos.loc[corrected, "label"] = "not_cat"  # so it was misc indeed
+    assert not quality_of(photos, features)[others].equals(dogs)
+
+
+@pytest.mark.parametrize("teaches", [False, True], ids=["suspect", "believed"])
+def test_an_upload_is_judged_by_photos_of_the_train_side_that_are_no_suspects(teaches):
+    photos, features = with_uploads(["cat"], shown="dogs")
+    wrong = photos.index[:20]  # cats by their source, dogs by their looks
+    features[wrong] = features[120:140]
+    photos.loc[wrong, "label_origin"] = "reviewed" if teaches else "source"
+    quality = quality_of(photos, features)
+    photos.loc[wrong, "side"] = "val"
+    on_val = quality_of(photos, features)
+    assert (quality.iloc[-1] != on_val.iloc[-1]) == teaches
+    assert quality[:-1].equals(on_val[:-1]), "base photos are judged by those of all sides"
+
+
 def test_too_few_photos_are_not_judged():
     photos, features = world(per_source=5)
     checked = check_labels(photos, features, Labels())
@@ -77,9 +114,9 @@ def test_too_few_photos_are_not_judged():
     assert checked["fate"].isna().all()
 
 
-def test_an_upload_that_its_neighbours_contradict_waits():
+def test_an_upload_that_the_base_photos_contradict_waits():
     photos, features = with_uploads(["cat", "not_cat"])
-    assert fates(photos, features)[-2:] == [None, "label disagrees with its neighbours"]
+    assert fates(photos, features)[-2:] == [None, "label disagrees with the base photos"]
     photos["label_origin"] = photos["label_origin"].where(photos["source"] != "uploads", "reviewed")
     assert fates(photos, features)[-2:] == [None, None]
 
@@ -104,15 +141,3 @@ def test_photos_with_a_fate_keep_it_and_are_not_judged():
     checked = check_labels(photos, features[1:], Labels())
     assert checked.loc[0, "fate"] == "copy"
     assert np.isnan(checked.loc[0, "label_quality"])
-
-
-def test_agreement_counts_the_nearest():
-    known = np.eye(3, dtype=np.float32)
-    found = agreement(
-        np.array(["cat"], object),
-        known[:1],
-        known=known,
-        known_labels=np.array(["cat", "cat", "not_cat"], object),
-        neighbours=2,
-    )
-    assert found == pytest.approx([1.0])

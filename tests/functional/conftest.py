@@ -16,7 +16,7 @@ from stack.environment import local_settings
 from stack.launcher import Stack, marked, running_stack
 from tests.conftest import free_port
 
-QUICK = {"CAT_EPOCHS": "2", "CAT_IMAGES_PER_SOURCE": "120", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}
+QUICK = {"CAT_TUNE_TRIALS": "3", "CAT_IMAGES_PER_SOURCE": "120", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Loop:
         return {task["task_id"]: task["state"] for task in self.api.tasks(dag, run)}
 
 
-def quick_settings(state_dir, lake: str) -> Settings:
+def quick_settings(state_dir, lake: str, **environment: str) -> Settings:
     """Settings with free ports, in the environment of this process too: tests read lake and registry as tasks do."""
     ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3", "SERVER", "APP")}
-    os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)})
+    os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)} | environment)
     return local_settings(lake=lake)
 
 
@@ -64,6 +64,8 @@ def running_loop(settings: Settings) -> Iterator[Loop]:
 
 @pytest.fixture(scope="module")
 def loop(request, own_environment, tmp_path_factory) -> Iterator[Loop]:
-    settings = quick_settings(tmp_path_factory.mktemp("stack"), getattr(request, "param", "s3"))
+    """A test may ask for other settings, by the names of the environment, and for another ``lake``."""
+    asked = {"lake": "s3"} | getattr(request, "param", {})
+    settings = quick_settings(tmp_path_factory.mktemp("stack"), **asked)
     with running_loop(settings) as loop:
         yield loop

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from include.errors import NotAPhoto
-from include.images.decoding import decode, decode_pixels, to_pixels
+from include.images import decoding
+from include.images.decoding import decode, decode_pixels, decode_twice, to_pixels
 from tests.pictures import encode, plain
 
 
@@ -91,3 +92,52 @@ def test_a_draft_changes_pixels_but_little():
     body = encode(Image.effect_mandelbrot((512, 512), (-2, -1.5, 1, 1.5), 50).convert("RGB"), quality=90)
     exact = to_pixels(Image.open(io.BytesIO(body)), 96).astype(int)
     assert np.abs(decode_pixels(body, 96) - exact).mean() < 4
+
+
+def picture(size: tuple[int, int]) -> Image.Image:
+    """Full of detail, so that another way of decoding gives other pixels."""
+    grey = np.random.default_rng(1).integers(0, 256, size[::-1], np.uint8)
+    return Image.merge("RGB", [Image.fromarray(grey), Image.fromarray(grey[::-1]), Image.new("L", size, 90)])
+
+
+def turned(size: tuple[int, int]) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encode(picture(size), exif=exif)
+
+
+SIZE = 32  # a JPEG is drafted where each of its sides has four times as many pixels
+TWICE = {  # the file, and whether it is drafted
+    "small JPEG": (lambda: encode(picture((100, 90))), False),
+    "large JPEG": (lambda: encode(picture((300, 200))), True),
+    "large PNG": (lambda: encode(picture((300, 200)), "PNG"), False),
+    "small JPEG, turned by EXIF": (lambda: turned((100, 90)), False),
+    "large JPEG, turned by EXIF": (lambda: turned((300, 200)), True),
+    "small CMYK": (lambda: encode(picture((100, 90)).convert("CMYK")), False),
+    "large CMYK": (lambda: encode(picture((300, 200)).convert("CMYK")), True),
+}
+
+
+@pytest.mark.parametrize("kind", TWICE)
+def test_decoding_twice_gives_what_both_ways_give_alone(kind):
+    make, drafted = TWICE[kind]
+    body = make()
+    whole, pixels = decode_twice(body, SIZE)
+    assert whole == decode(body)
+    assert np.array_equal(pixels, decode_pixels(body, SIZE))
+    assert np.array_equal(pixels, to_pixels(whole, SIZE)) != drafted
+
+
+def test_decoding_twice_decodes_once_where_nothing_is_drafted(monkeypatch):
+    calls = []
+    monkeypatch.setattr(decoding, "decode", lambda body, **options: calls.append(options) or decode(body, **options))
+    for make, drafted in TWICE.values():
+        calls.clear()
+        decode_twice(make(), SIZE)
+        assert calls == ([{}, {"draft": 2 * SIZE}] if drafted else [{}])
+
+
+def test_a_bad_photo_has_its_reason_when_decoded_twice():
+    with pytest.raises(NotAPhoto) as caught:
+        decode_twice(plain(size=(400, 300))[:900], SIZE)
+    assert caught.value.reason == "damaged"

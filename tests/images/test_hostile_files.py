@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from include.data import facts, snapshot
-from include.data.dataset import deduplicate, read_deduplicated
+from include.data.dataset import deduplicate
 from include.lake import layout
+from include.lake.formats import read_table
 from include.settings import Policy
 from tests.pictures import add_base, drawn_image, encode, fill_base
 
@@ -76,10 +77,9 @@ def fates(tmp_path_factory) -> dict:
         keys[name] = add_base(lake, "dogs", make())
     snapshot.snapshot_base(lake, "r")
     snapshot.snapshot_uploads(lake, "r")
-    for shard in facts.list_undescribed(lake, "r", shard_size=100):
-        facts.describe(lake, shard)
-    deduplicate(lake, "r", Policy())
-    found = read_deduplicated(lake, "r").set_index("key")
+    (shard,) = facts.list_undescribed(lake, "r", cache=tmp_path_factory.mktemp("cache"), shard_size=100)
+    facts.describe(lake, shard)
+    found = read_table(lake, deduplicate(lake, "r", Policy())).set_index("key")
     assert found["fate"].isna().sum() >= 12, "the drawings beside them are described"
     reasons = {name: layout.quarantine(key) for name, key in keys.items()}
     told = {name: json.loads(lake.read(key))["problem"] if lake.exists(key) else None for name, key in reasons.items()}

@@ -1,121 +1,147 @@
-"""Threshold, temperature and the bounds of "unsure", on photos whose truth is known."""
+"""Platt scaling, the threshold and the unsure band, on photos whose truth is known."""
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
-from include.model.calibration import choose_figures, choose_threshold, fit_temperature, unsure_bounds
-from include.model.evaluation import cat_probability
+from include.model.calibration import (
+    fit_decision_rule,
+    fit_platt_scaling,
+    threshold_for_precision,
+    unsure_band,
+)
+from include.model.evaluation import cat_log_odds, cat_probability
 from include.model.packaging import is_unsure
-from include.records import Figures
+from include.records import DecisionRule
 
-F1 = {"rule": "best_f1", "precision_floor": 0.8}
+EVEN_ODDS = {"rule": "even_odds", "precision_floor": 0.8, "sure_from": 0.8}
+AT_PRECISION = EVEN_ODDS | {"rule": "recall_at_precision"}
+RULES = pytest.mark.parametrize("options", [EVEN_ODDS, AT_PRECISION], ids=["even_odds", "recall_at_precision"])
 
 
-def world(count: int, *, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, and logits that are right about their own certainty but for a factor."""
+def world(count: int, *, seed: int, slope: float = 1.0, intercept: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and logits whose log-odds are right about them once they are scaled by slope and intercept."""
     rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 2, (count, 4))
-    is_cat = rng.random(count) < cat_probability(logits)
-    return is_cat, sharpness * logits
+    logits = rng.normal(0, 2, (count, 4)).astype(np.float32)
+    is_cat = rng.random(count) < expit(slope * cat_log_odds(logits) + intercept)
+    return is_cat, logits
 
 
-@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
-def test_the_temperature_undoes_what_made_the_network_too_sure_or_not_sure_enough(sharpness):
-    is_cat, logits = world(20_000, seed=1, sharpness=sharpness)
-    assert fit_temperature(is_cat, logits) == pytest.approx(sharpness, rel=0.05)
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.5, 1.0), (2.0, -1.5)])
+def test_slope_and_intercept_of_simulated_photos_are_recovered(slope, intercept):
+    is_cat, logits = world(40_000, seed=1, slope=slope, intercept=intercept)
+    found = fit_platt_scaling(is_cat, cat_log_odds(logits))
+    assert found == pytest.approx((slope, intercept), rel=0.04, abs=0.05)
 
 
-def test_the_threshold_lies_where_the_best_f1_is():
-    """Of calibrated scores the best threshold is half of the best F1 (Lipton et al., 2014)."""
-    is_cat, logits = world(20_000, seed=2)
-    probability = cat_probability(logits)
-    threshold = choose_threshold(is_cat, probability, **F1)
-    grid = np.linspace(0.02, 0.98, 97)
-    assert threshold == pytest.approx(max(f1_scores(is_cat, probability, grid)) / 2, abs=0.03)
+def test_classes_without_an_error_between_them_do_not_make_it_certain():
+    """Two scores and two parameters: the fit is exact, and Platt's targets are what it says."""
+    is_cat = np.repeat([True, False], [30, 8])
+    slope, intercept = fit_platt_scaling(is_cat, np.where(is_cat, 5.0, -3.0))
+    assert expit(5 * slope + intercept) == pytest.approx(31 / 32, abs=1e-4)
+    assert expit(-3 * slope + intercept) == pytest.approx(1 / 10, abs=1e-4)
 
 
-def f1_scores(is_cat: np.ndarray, probability: np.ndarray, thresholds: np.ndarray) -> list[float]:
-    called = [probability >= threshold for threshold in thresholds]
-    return [float(2 * (is_cat & some).sum() / (is_cat.sum() + some.sum())) for some in called]
+@pytest.mark.parametrize("share", [0, 1])
+def test_photos_of_one_class_alone_still_give_a_finite_rule(share):
+    _, logits = world(50, seed=1)
+    rule = fit_decision_rule(np.full(50, bool(share)), logits, **EVEN_ODDS)
+    probability = cat_probability(logits, rule)
+    assert np.isfinite([rule.slope, rule.intercept]).all()
+    assert probability == pytest.approx(np.full(50, (1 + 50 * share) / 52), abs=0.02)
 
 
-def best_f1_of_the_labels(is_cat: np.ndarray, probability: np.ndarray) -> float:
-    """The plain way: the threshold with the best F1 on just these photos."""
-    f1 = [
-        2 * (is_cat & (probability >= one)).sum() / (is_cat.sum() + (probability >= one).sum()) for one in probability
-    ]
-    return float(probability[np.argmax(f1)])
+def test_by_even_odds_a_photo_is_called_a_cat_when_that_is_more_probable_than_not():
+    is_cat, logits = world(4000, seed=2, slope=0.7, intercept=-1)
+    rule = fit_decision_rule(is_cat, logits, **EVEN_ODDS)
+    assert rule.threshold == 0.5
+    called = cat_probability(logits, rule) >= rule.threshold
+    np.testing.assert_array_equal(called, rule.slope * cat_log_odds(logits) + rule.intercept >= 0)
+    assert 100 < called.sum() < 3900
+    assert is_cat[called].mean() > 0.5 > is_cat[~called].mean()
 
 
-def test_the_threshold_moves_less_than_that_of_the_labels_alone():
-    drawn = [world(350, seed=seed) for seed in range(40)]
-    scored = [(is_cat, cat_probability(logits)) for is_cat, logits in drawn]
-    ours = [choose_threshold(*one, **F1) for one in scored]
-    plain = [best_f1_of_the_labels(*one) for one in scored]
-    assert np.std(ours) < np.std(plain) / 2
-    assert np.mean(ours) == pytest.approx(np.mean(plain), abs=0.05)
+@pytest.mark.parametrize(
+    ("floor", "threshold"),
+    [
+        (0.99, 0.85),  # nothing reaches it: the most precise one
+        (0.9, 0.85),
+        (0.85, 0.7),
+        (0.7, 0.45),  # 0.77 of three, 0.65 of all four
+        (0.6, 0.15),  # all photos
+    ],
+)
+def test_the_threshold_for_a_precision_is_the_lowest_that_is_expected_to_reach_it(floor, threshold):
+    assert threshold_for_precision(np.array([0.3, 0.9, 0.6, 0.8]), floor) == pytest.approx(threshold)
 
 
-def test_the_threshold_lies_between_the_photos():
-    is_cat, probability = np.array([False, False, True, True]), np.array([0.1, 0.2, 0.8, 0.9])
-    assert choose_threshold(is_cat, probability, **F1) == pytest.approx(0.5)
+def test_photos_with_one_score_are_called_a_cat_together():
+    """Of one 0.9 and one 0.5 the precision would be 0.7, but with the first 0.5 comes the second."""
+    assert threshold_for_precision(np.array([0.9, 0.5, 0.5, 0.1]), 0.65) == pytest.approx(0.7)
+    assert threshold_for_precision(np.array([0.9, 0.5, 0.5, 0.1]), 0.63) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("floor", [0.7, 0.9])
-def test_recall_at_a_precision_floor_goes_as_low_as_the_floor_allows(floor):
-    is_cat, logits = world(20_000, seed=3)
-    probability = cat_probability(logits)
-    threshold = choose_threshold(is_cat, probability, rule="recall_at_precision", precision_floor=floor)
-    assert is_cat[probability >= threshold].mean() == pytest.approx(floor, abs=0.02)
+def test_the_precision_floor_holds_on_other_photos_and_leaves_no_recall_behind(floor):
+    rule = fit_decision_rule(*world(20_000, seed=3), **(AT_PRECISION | {"precision_floor": floor}))
+    is_cat, logits = world(20_000, seed=4)
+    called = cat_probability(logits, rule) >= rule.threshold
+    assert is_cat[called].mean() == pytest.approx(floor, abs=0.02)
 
 
-def test_a_floor_that_nothing_reaches_gives_the_most_precise_threshold():
-    probability = np.linspace(0.1, 0.6, 200)
-    is_cat = np.random.default_rng(0).random(200) < probability
-    threshold = choose_threshold(is_cat, probability, rule="recall_at_precision", precision_floor=0.99)
-    assert threshold > 0.59
+@pytest.mark.parametrize(
+    ("threshold", "sure_from", "band"),
+    [
+        (0.5, 0.8, (0.2, 0.8)),
+        (0.5, 0.9, (0.1, 0.9)),
+        (0.9, 0.8, (9 / 13, 36 / 37)),  # odds of 9, divided and multiplied by 4
+        (0.2, 0.75, (1 / 13, 3 / 7)),
+        (0.4, 0.5, (0.4, 0.4)),
+    ],
+)
+def test_the_unsure_band_is_as_wide_in_odds_on_both_sides(threshold, sure_from, band):
+    assert unsure_band(threshold, sure_from) == pytest.approx(band)
 
 
-@pytest.mark.parametrize("coverage", [0.8, 0.9])
-def test_new_photos_are_surely_wrong_no_more_often_than_promised(coverage):
-    """Averaged over calibration sets, as the guarantee is meant; also where cats become rare."""
-    denied, taken = [], []
-    for seed in range(60):
-        is_cat, logits = world(200, seed=seed)
-        low, high = unsure_bounds(is_cat, cat_probability(logits), coverage=coverage)
-        new, scores = world(2000, seed=1000 + seed)
-        kept = ~new | (np.random.default_rng(seed).random(len(new)) < 0.2)  # most of the new cats stay away
-        new, probability = new[kept], cat_probability(scores)[kept]
-        figures = Figures(0.4, low, high)
-        sure = ~is_unsure(probability, figures)
-        denied.append((sure & (probability < 0.4))[new].mean())
-        taken.append((sure & (probability >= 0.4))[~new].mean())
-    assert 0 < np.mean(denied) < 1 - coverage + 0.015
-    assert 0 < np.mean(taken) < 1 - coverage + 0.015
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_threshold_at_the_end_of_the_scale_has_a_band_too(threshold):
+    low, high = unsure_band(threshold, 0.8)
+    assert 0 < low < high < 1
 
 
-def test_with_too_few_photos_everything_is_unsure():
-    low, high = unsure_bounds(
-        np.array([True] * 3 + [False] * 3), np.array([0.7, 0.8, 0.9, 0.1, 0.2, 0.3]), coverage=0.9
-    )
-    assert (low, high) == (0, 1)
+@RULES
+def test_a_verdict_can_be_unsure_on_either_side_of_the_threshold(options):
+    is_cat, logits = world(4000, seed=5)
+    rule = fit_decision_rule(is_cat, logits, **options)
+    probability = cat_probability(logits, rule)
+    unsure, called = is_unsure(probability, rule), probability >= rule.threshold
+    assert rule.unsure_from < rule.threshold < rule.unsure_to
+    for verdict in (called, ~called):
+        assert 0 < unsure[verdict].mean() < 1
+    assert logit(rule.unsure_to) - logit(rule.threshold) == pytest.approx(np.log(4))
 
 
-def test_a_bound_is_a_photo_with_the_tenth_part_beyond_it():
-    values = np.arange(1, 20) / 20
-    low, high = unsure_bounds(np.repeat([True, False], 19), np.tile(values, 2), coverage=0.9)
-    assert low == pytest.approx(0.1)  # the second of 19: a new one falls below with a chance of 2 / 20
-    assert high == pytest.approx(0.9)
+@RULES
+def test_the_probability_rises_with_the_score_and_is_calibrated(options):
+    is_cat, logits = world(20_000, seed=6, slope=0.6, intercept=0.5)
+    probability = cat_probability(logits, fit_decision_rule(is_cat, logits, **options))
+    by_score = np.argsort(cat_log_odds(logits))
+    assert (np.diff(probability[by_score]) >= 0).all()
+    for part in np.array_split(by_score, 8):
+        assert probability[part].mean() == pytest.approx(is_cat[part].mean(), abs=0.035)
 
 
-def test_a_network_that_says_nothing_still_gets_figures():
+@RULES
+def test_a_network_that_says_nothing_still_gets_a_rule(options):
     is_cat = np.arange(60) % 3 == 0
-    figures = choose_figures(is_cat, np.zeros((60, 4)), coverage=0.9, **F1)
-    assert figures.threshold == pytest.approx(0.125)  # below the one score that there is
-    assert (figures.unsure_from, figures.unsure_to) == (0.25, 0.25)
+    rule = fit_decision_rule(is_cat, np.zeros((60, 4), np.float32), **options)
+    assert isinstance(rule, DecisionRule)
+    assert cat_probability(np.zeros((1, 4)), rule)[0] == pytest.approx(1 / 3, abs=0.02)
+    assert 0 < rule.unsure_from <= rule.threshold <= rule.unsure_to < 1
 
 
-def test_the_order_of_the_photos_does_not_matter():
-    is_cat, logits = world(300, seed=5)
-    turned = choose_figures(is_cat[::-1], logits[::-1], coverage=0.9, **F1)
-    assert turned.threshold == pytest.approx(choose_figures(is_cat, logits, coverage=0.9, **F1).threshold, abs=1e-6)
+@RULES
+def test_the_order_of_the_photos_does_not_matter(options):
+    is_cat, logits = world(300, seed=7)
+    one, turned = (fit_decision_rule(is_cat[::step], logits[::step], **options) for step in (1, -1))
+    assert list(vars(one).values()) == pytest.approx(list(vars(turned).values()), abs=1e-3)

@@ -1,14 +1,9 @@
-import keras
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from include.model.evaluation import average_precision, cat_probability, draws, measure, roc_auc
-from include.model.network import build_network
-from include.model.pixels import Pixels
-from include.model.scoring import score
-from include.records import Interval
+from include.model.evaluation import average_precision, cat_log_odds, cat_probability, draws, measure, roc_auc
+from include.records import DecisionRule, Interval
 
 NOTHING = Interval(0, 0, 0)
 CERTAIN = Interval(1, 1, 1)
@@ -120,28 +115,31 @@ def test_the_seed_settles_the_intervals():
     assert one["f1"].value == other["f1"].value
 
 
-def test_probability_is_the_share_of_the_cats_in_a_softmax():
-    shares = np.array([[0.64, 0.16, 0.16, 0.04], [0.25, 0.25, 0.25, 0.25], [0.04, 0.16, 0.16, 0.64]])
-    logits = np.log(shares).astype(np.float32)
-    np.testing.assert_allclose(cat_probability(logits), [0.64, 0.25, 0.04], rtol=1e-6)
-    # a temperature of 2 takes square roots: of 0.8, 0.4, 0.4 and 0.2 the first has 4 / 9
-    np.testing.assert_allclose(cat_probability(logits, temperature=2), [4 / 9, 1 / 4, 1 / 9], rtol=1e-6)
-    assert cat_probability(logits).dtype == np.float64
+SHARES = np.array([[0.64, 0.16, 0.16, 0.04], [0.25, 0.25, 0.25, 0.25], [0.04, 0.16, 0.16, 0.64]])
+LOGITS = np.log(SHARES).astype(np.float32)
+
+
+def test_the_log_odds_are_those_of_a_cat_against_all_other_kinds():
+    expected = np.log(SHARES[:, 0] / (1 - SHARES[:, 0]))
+    np.testing.assert_allclose(cat_log_odds(LOGITS), expected, rtol=1e-5)
+    np.testing.assert_allclose(cat_log_odds(LOGITS + 7), expected, rtol=1e-5)  # only differences count
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "odds"),
+    [(1, 0, 16 / 9), (2, 0, (16 / 9) ** 2), (0.5, 0, 4 / 3), (1, np.log(3), 16 / 3), (2, -np.log(2), 128 / 81)],
+)
+def test_the_probability_has_the_odds_that_the_rule_makes_of_them(slope, intercept, odds):
+    rule = DecisionRule(0.5, 0.4, 0.6, slope, intercept)
+    probability = cat_probability(LOGITS[:1], rule)
+    assert probability.dtype == np.float64
+    assert probability == pytest.approx(odds / (1 + odds), rel=1e-6)
+
+
+def test_without_a_scale_the_probability_is_the_share_of_the_cats_in_a_softmax():
+    np.testing.assert_allclose(cat_probability(LOGITS, DecisionRule(0.5, 0.4, 0.6)), [0.64, 0.25, 0.04], rtol=1e-6)
 
 
 def test_large_logits_do_not_overflow():
-    sure = np.array([[5000, 0, 0, 0], [-5000, 0, 0, 0]], np.float32)
-    np.testing.assert_array_equal(cat_probability(sure), [1, 0])
-
-
-def test_scores_come_in_the_order_of_the_manifest():
-    photos = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    manifest = pd.DataFrame({"kind": "cats", "label": "cat", "weight": 1.0}, index=range(5))
-    pixels = Pixels([photos], np.stack([np.zeros(5, int), np.arange(5)], axis=1), 32)
-    keras.utils.set_random_seed(0)
-    network = build_network(image_size=32, filters=(16, 16, 16, 16))
-    scores = score(network, pixels, manifest)
-    assert scores.shape == (5, 4)
-    assert len(set(scores[:, 0])) == 5
-    turned = Pixels(pixels.shards, pixels.places[::-1], 32)
-    np.testing.assert_allclose(score(network, turned, manifest), scores[::-1], rtol=1e-4)
+    sure = np.array([[5000, 0, 0, 0], [-5000, 0, 0, 0], [0, 5000, -5000, 0]], np.float32)
+    np.testing.assert_array_equal(cat_probability(sure, DecisionRule(0.5, 0.4, 0.6, 3.0, 1.0)), [1, 0, 0])

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -11,19 +12,16 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from include.model.evaluation_page import Chosen, Doubt, render_page, tell
-from include.model.plots import (
-    Mistake,
-    draw_confusion,
-    draw_mistakes,
-    draw_precision_recall,
-    draw_reliability,
-    draw_slices,
-)
+from include.model.evaluation_page import Chosen, Doubt, describe, render_page
+from include.model.plots import draw_confusion, draw_precision_recall, draw_reliability, draw_slices
 from include.model.slices import Slice, measure_slices
-from include.records import Figures
+from include.records import DecisionRule
+from tests.pictures import plain
 
-FIGURES = Figures(0.4, 0.2, 0.7, temperature=1.3)
+RULE = DecisionRule(0.5, 0.2, 0.8, slope=0.9, intercept=-0.3)
+CHOSEN = Chosen("even_odds", 0.8, 0.8, photos=7200, cats=1800, scores="out of fold")
+DOUBT = Doubt(unsure=0.21, cats_denied=0.06, others_taken=0.11)
+NAMES = {"version": "7", "dataset": "<script>alert(1)</script>"}
 
 
 def scores(count: int = 200) -> pd.DataFrame:
@@ -52,14 +50,30 @@ def pictures(slices: list[Slice], threshold: float = 0.4) -> dict[str, Figure]:
     }
 
 
+def mistakes(count: int) -> list[dict]:
+    """Each beside a cat that is drawn, and an upload that is not."""
+    teal = base64.b64encode(plain("teal")).decode()
+    cat = {"key": "base/cats/1", "source": "cats", "label": "cat", "picture": teal}
+    given = {"key": "uploads/u7/photo.jpg", "source": "uploads", "label": "not_cat", "picture": None, "photo_id": "u7"}
+    wrong = {"key": "base/dogs/1", "source": "dogs", "label": "not_cat", "picture": teal, "probability": 0.93}
+    return [wrong | {"neighbours": [cat, given]}] * count
+
+
+def render(slices: list[Slice], *, shown: int = 8, wrong: int = 40, **other) -> str:
+    made = {"rule": RULE, "chosen": CHOSEN} | other
+    return render_page(
+        NAMES, made["rule"], made["chosen"], DOUBT, slices,
+        pictures=pictures(slices), mistakes=mistakes(shown), wrong=wrong,
+    )  # fmt: skip
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.S)).replace(" .", ".")
+
+
 @pytest.fixture(scope="module")
 def page(slices) -> str:
-    photos = [Mistake(Image.new("RGB", (60, 40), "teal"), "dogs", 0.9)] * 8
-    names = {"version": "7", "dataset": "<script>alert(1)</script>"}
-    chosen = Chosen("best_f1", 0.8, 0.9, photos=350, cats=88)
-    doubt = Doubt(unsure=0.21, cats_denied=0.06, others_taken=0.11)
-    sheet = draw_mistakes(photos)
-    return render_page(names, FIGURES, chosen, doubt, slices, pictures=pictures(slices), mistakes=sheet, wrong=40)
+    return render(slices)
 
 
 class Reader(HTMLParser):
@@ -75,7 +89,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -84,7 +98,7 @@ class Reader(HTMLParser):
 
 def test_nothing_is_fetched_and_nothing_runs(page):
     read = Reader(page)
-    assert len(read.sources) == 5
+    assert len(read.sources) == 4 + 8 * 2
     assert all(source.startswith("data:image/") for source in read.sources)
     assert not {"script", "link", "iframe", "object"} & set(read.tags)
     assert "@import" not in page
@@ -95,38 +109,70 @@ def test_nothing_is_fetched_and_nothing_runs(page):
 
 def test_every_picture_can_be_seen(page):
     kinds = re.findall(r'src="data:image/([a-z+]+);base64,([^"]+)"', page)
-    assert sorted(kind for kind, _ in kinds) == ["jpeg", *["svg+xml"] * 4]
+    assert sorted(kind for kind, _ in kinds) == [*["jpeg"] * 16, *["svg+xml"] * 4]
     for kind, body in kinds:
-        text = base64.b64decode(body)
+        content = base64.b64decode(body)
         if kind == "jpeg":
-            assert Image.open(BytesIO(text)).size > (500, 200)
+            assert Image.open(BytesIO(content)).size == (64, 48)
         else:
-            assert b"<svg" in text
+            assert b"<svg" in content
 
 
 def test_it_begins_with_the_verdict(page, slices):
-    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.S))
-    verdict = tell(slices[0], slices)
-    assert text.index(verdict) < text.index("Figures")
-    found = slices[0].figures["recall"]
-    assert f"Of 100 cats this model finds {100 * found.value:.0f} ({100 * found.low:.0f} to" in verdict
+    verdict = describe(slices[0], slices)
+    assert text_of(page).index(verdict) < text_of(page).index("Metrics")
+    recall = slices[0].figures["recall"]
+    assert f"Of 100 cats this model finds {100 * recall.value:.0f} ({100 * recall.low:.0f} to" in verdict
     assert "weakest on: cats against dogs" in verdict
 
 
-def test_every_figure_stands_with_its_interval(page, slices):
-    for found in slices[0].figures.values():
-        assert f"<b>{found.value:.3f}</b>" in page
-        assert f"{found.low:.3f} to {found.high:.3f}" in page
+def test_every_metric_stands_with_its_interval_and_a_warning(page, slices):
+    for metric in slices[0].figures.values():
+        assert f"<b>{metric.value:.3f}</b>" in page
+        assert f"{metric.low:.3f} to {metric.high:.3f}" in page
+    assert "photos from elsewhere are usually harder" in text_of(page)
+
+
+def test_each_error_stands_beside_the_photos_that_are_like_it(page):
+    text = text_of(page)
+    assert "The worst 8 of its 40 errors" in text
+    assert text.count("dogs, P(cat) 0.93 cats: cat u7 uploads: not cat") == 8
+
+
+@pytest.mark.parametrize(
+    ("shown", "wrong", "heading"),
+    [(0, 0, "It made no mistake on these photos."), (1, 1, "Its only error"), (3, 3, "Its 3 errors")],
+)
+def test_few_errors_are_no_empty_picture(slices, shown, wrong, heading):
+    text = text_of(render(slices, shown=shown, wrong=wrong))
+    assert heading in text
+    assert "The worst" not in text
 
 
 def test_it_says_how_scores_become_verdicts(page):
-    for told in ("1.300", "0.400", "0.200 to 0.700", "350 photos", "best expected F1", "21 % of photos were unsure"):
-        assert told in page
-    assert "The worst of its 40 errors" in page
+    text = text_of(page)
+    for part in ("0.900 , -0.300", "0.500", "0.200 to 0.800", "7,200 photos of train and val, 1,800 of them cats"):
+        assert part in text
+    assert "fitted on the out-of-fold scores" in text
+    assert "A slope below 1: the network was too sure of itself." in text
+    assert "That is even odds" in text
+    assert "less than 80 % probable" in text
+    assert "On test 21 % of photos were unsure" in text
+
+
+def test_a_threshold_for_precision_is_explained(slices):
+    chosen = replace(CHOSEN, rule="recall_at_precision", precision_floor=0.95, scores="val")
+    rule = DecisionRule(0.7, 0.368, 0.903, slope=1.2, intercept=0.1)
+    text = text_of(render(slices, rule=rule, chosen=chosen))
+    assert "lowest threshold that is expected to reach a precision of 0.95" in text
+    assert "It differs from one half: a photo that more probably shows a cat can be called none." in text
+    assert "by less than a factor of 4" in text
+    assert "scores of 7,200 photos of val," in text
+    assert "out-of-fold" not in text
 
 
 def test_without_a_slice_to_compare_the_verdict_is_the_first_sentence(slices):
-    assert "weakest" not in tell(slices[0], slices[:1])
+    assert "weakest" not in describe(slices[0], slices[:1])
 
 
 @pytest.mark.parametrize("threshold", [0.4, 1.1])  # at 1.1 nothing is called a cat
@@ -135,7 +181,3 @@ def test_pictures_can_be_saved(slices, tmp_path, threshold):
         figure.savefig(tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.convert("L").getextrema() == (0, 255)  # black lines on white
-
-
-def test_a_sheet_without_mistakes_is_empty():
-    assert len(draw_mistakes([]).axes) == 6

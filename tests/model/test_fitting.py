@@ -4,31 +4,45 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+from include.backbone.version import FEATURES
+from include.model import jobs, state
 from include.model.checkpoints import ENDED_AT, Checkpoints
+from include.model.examples import Examples
 from include.model.fitting import fit
+from include.model.head import fit_head, join
 from include.model.hyperparameters import Hyperparameters
+from include.model.jobs import TrainingJob, fine_tuning, from_scratch
+from include.model.network import build_network
 from include.model.pixels import Pixels
 from include.model.resuming import best_epoch, is_over
-from include.model.starting import RANDOM, Start
 from include.model.state import state_folder
+from include.records import KINDS
 from include.settings import ROOT, Settings
 
 SIZE, EPOCHS = 32, 3
-SMALL = Hyperparameters(learning_rate=0.01, filters=(4, 4), blocks=(1, 1), dropout=0.5)
+CHOSEN = Hyperparameters()
 
 
-def settings_for_tests() -> Settings:
-    return Settings(image_size=SIZE, batch_size=8, seed=3)
+def tiny_job(*, epochs: int = EPOCHS) -> TrainingJob:
+    """A small network with all that a later epoch depends on: dropout, batch normalisation, augmentation."""
+
+    def build() -> keras.Model:
+        keras.utils.set_random_seed(3)
+        return build_network(image_size=SIZE, filters=(4, 4), blocks=(1, 1), dropout=0.5)
+
+    return TrainingJob("tiny", build, image_size=SIZE, batch_size=8, learning_rate=0.01, epochs=epochs, seed=3)
 
 
 def photos(size: int = SIZE) -> tuple[Pixels, pd.DataFrame]:
-    """60 photos of noise with a manifest; the names put them on train and on both halves of val."""
+    """60 photos of noise with a manifest; two thirds of them train."""
     rng = np.random.default_rng(0)
     kinds = np.array(["cats", "dogs", "selfies", "misc"])[np.arange(60) % 4]
     names = [f"{number:064x}" for number in range(60)]
@@ -39,18 +53,10 @@ def photos(size: int = SIZE) -> tuple[Pixels, pd.DataFrame]:
     return Pixels([rng.integers(0, 256, (60, size, size, 3), np.uint8)], rows, size), manifest
 
 
-def run(folder: Path, *, epochs: int = EPOCHS) -> list[np.ndarray]:
+def run(folder: Path) -> list[np.ndarray]:
     """Train in this process, and leave history and weights beside the checkpoints."""
-    pixels, manifest = photos()
     checkpoints = Checkpoints(folder)
-    trained = fit(
-        pixels,
-        manifest,
-        epochs=epochs,
-        settings=settings_for_tests(),
-        hyperparameters=SMALL,
-        checkpoints=checkpoints,
-    )
+    trained = fit(*photos(), tiny_job(), checkpoints=checkpoints)
     history = [{**figures, ENDED_AT: 0} for figures in checkpoints.latest().history]
     folder.with_suffix(".json").write_text(json.dumps(history))
     np.savez(folder.with_suffix(".npz"), *trained.get_weights())
@@ -108,21 +114,59 @@ def test_a_training_that_was_killed_at_its_end_has_nothing_left_to_do(undisturbe
     assert_equal(left_by(folder), undisturbed)
 
 
-def test_mobilenet_learns_from_smaller_photos_than_it_is_asked_about(tmp_path):
-    settings = Settings(network="mobilenet", image_size=64, batch_size=8, seed=3)
-    assert settings.train_size == 32
-    trained = fit(
-        *photos(64), epochs=1, settings=settings, hyperparameters=SMALL, checkpoints=Checkpoints(tmp_path / "state")
-    )
-    assert trained.input_shape == (None, 64, 64, 3)
+def test_the_network_of_the_best_epoch_is_returned_with_what_it_learned(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "state")
+    trained = fit(*photos(), tiny_job(), checkpoints=checkpoints)
+    best = checkpoints.read(best_epoch(checkpoints.latest().history, epochs=EPOCHS))
+    weights = trained.get_weights()
+    for mine, kept, first in zip(weights, best.weights[: len(weights)], tiny_job().build().get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, kept)
+        assert not np.array_equal(mine, first)
 
 
-@pytest.mark.parametrize(
-    ("network", "asked", "learned"),
-    [("scratch", 96, 96), ("scratch", 50, 50), ("mobilenet", 160, 128), ("mobilenet", 128, 96), ("mobilenet", 32, 32)],
-)
-def test_the_size_that_training_sees(network, asked, learned):
-    assert Settings(network=network, image_size=asked).train_size == learned
+def test_each_epoch_is_told_once_with_its_losses_also_over_a_kill(tmp_path):
+    told: list[int] = []
+
+    def tell(epoch: int, losses: dict[str, float]) -> None:
+        assert {"loss", "val_loss", ENDED_AT} <= set(losses)
+        told.append(epoch)
+        if epoch == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(*photos(), tiny_job(), checkpoints=Checkpoints(tmp_path / "state"), tell=tell)
+    fit(*photos(), tiny_job(), checkpoints=Checkpoints(tmp_path / "state"), tell=tell)
+    assert told == list(range(EPOCHS))
+
+
+def test_a_further_worker_keeps_nothing_and_returns_nothing(tmp_path):
+    assert fit(*photos(), tiny_job(epochs=1), checkpoints=None) is None
+
+
+def some_head(*, epochs: int) -> keras.Model:
+    """What it learned is of no matter."""
+    rng = np.random.default_rng(0)
+    allowed = np.eye(KINDS, dtype=np.float32).repeat(10, axis=0)
+    examples = Examples(rng.random((40, FEATURES)).astype(np.float16), allowed, np.ones(40, np.float32))
+    return fit_head(examples, None, CHOSEN, l2_penalty=0.1, epochs=epochs, seed=1)
+
+
+@pytest.fixture(scope="module")
+def head() -> keras.Model:
+    return some_head(epochs=1)
+
+
+def test_fine_tuning_changes_the_upper_blocks_and_leaves_the_lower_ones(head, tmp_path):
+    pixels, manifest = photos(224)
+    few = np.arange(60) % 8 == 0
+    job = replace(fine_tuning(head, Settings(), epochs=1), batch_size=2)  # three steps: the first one's rate is 0
+    tuned = fit(pixels.subset(few), manifest[few], job, checkpoints=Checkpoints(tmp_path / "state"))
+    changed = {
+        mine.name
+        for mine, before in zip(tuned.layers, join(head).layers, strict=True)
+        if not all(np.array_equal(*pair) for pair in zip(mine.get_weights(), before.get_weights(), strict=True))
+    }
+    assert changed == {layer.name for layer in job.build().layers if layer.trainable_weights}
 
 
 def falling(*losses: float) -> tuple[dict[str, float], ...]:
@@ -154,21 +198,46 @@ def test_it_stops_when_the_loss_has_not_fallen_for_a_third_of_the_epochs():
     assert not is_over(falling(*losses, 0.4), epochs=30)
 
 
-def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_others():
-    settings = settings_for_tests()
-    name = state_folder(settings, "d1", SMALL, RANDOM, epochs=3)
-    assert state_folder(settings_for_tests(), "d1", SMALL, RANDOM, epochs=3) == name
+def scratch(**options) -> Settings:
+    return Settings(**({"network": "scratch", "image_size": SIZE, "batch_size": 8, "seed": 3} | options))
+
+
+def folder_of(settings: Settings, *, digest: str = "d1", epochs: int = 3, chosen: Hyperparameters = CHOSEN) -> Path:
+    return state_folder(settings, digest, chosen, from_scratch(settings, epochs=epochs))
+
+
+def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_others(monkeypatch):
+    one = folder_of(scratch())
+    assert folder_of(scratch()) == one
+    assert one.parent == scratch().home / "checkpoints"
     others = [
-        state_folder(settings, "d2", SMALL, RANDOM, epochs=3),
-        state_folder(settings, "d1", SMALL, RANDOM, epochs=4),
-        state_folder(Settings(image_size=SIZE, batch_size=8, seed=4), "d1", SMALL, RANDOM, epochs=3),
-        state_folder(settings, "d1", SMALL, Start("other weights", None), epochs=3),
-        state_folder(
-            settings, "d1", Hyperparameters(learning_rate=0.02, filters=(4, 4), blocks=(1, 1)), RANDOM, epochs=3
-        ),
+        folder_of(scratch(), digest="d2"),
+        folder_of(scratch(), epochs=4),
+        folder_of(scratch(seed=4)),
+        folder_of(scratch(batch_size=16)),
+        folder_of(scratch(image_size=64)),
+        folder_of(scratch(learning_rate=0.5)),
     ]
-    assert len({name, *others}) == 6
+    monkeypatch.setattr(state, "VERSION", "of another backbone")
+    others.append(folder_of(scratch()))
+    assert len({one, *others}) == 8
+
+
+def test_other_code_does_not_go_on_from_the_checkpoints_of_this(monkeypatch):
+    one = folder_of(scratch())
+    monkeypatch.setattr(state, "CODE", tuple(module for module in state.CODE if module is not jobs))
+    assert folder_of(scratch()) != one
+
+
+def test_fine_tuning_goes_on_only_where_it_began_with_the_same_head(head):
+    """The head follows from the epochs of the run, which are not those of its fine-tuning."""
+    one, same, other = (
+        state_folder(Settings(), "d1", CHOSEN, fine_tuning(each, Settings(), epochs=3))
+        for each in (head, some_head(epochs=1), some_head(epochs=2))
+    )
+    assert one == same != other
 
 
 def test_hyperparameters_travel_as_json():
-    assert Hyperparameters.from_json(SMALL.to_json()) == SMALL
+    chosen = Hyperparameters(learning_rate=0.02, cat_weight=2.0)
+    assert Hyperparameters.from_json(chosen.to_json()) == chosen

@@ -15,7 +15,7 @@ from PIL import Image
 
 from include.model.network import build_network
 from include.model.packaging import COLUMNS, save_package, tree_sha256
-from include.records import Figures
+from include.records import DecisionRule
 from tests.pictures import drawing, plain
 
 DOCUMENT = b"%PDF-1.7 a document"
@@ -30,7 +30,7 @@ def package(tmp_path_factory) -> Path:
     kinds = network.get_layer("kinds")
     kinds.set_weights([np.zeros(kinds.kernel.shape), np.log([0.64, 0.16, 0.16, 0.04])])
     network.save(folder / "network.keras")
-    return save_package(folder, folder / "network.keras", Figures(threshold=0.6, unsure_from=0.5, unsure_to=0.7))
+    return save_package(folder, folder / "network.keras", DecisionRule(threshold=0.6, unsure_from=0.5, unsure_to=0.7))
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,9 @@ def loaded(package) -> PyFuncModel:
 
 @pytest.fixture
 def model(loaded, monkeypatch) -> PyFuncModel:
-    """Its figures may be changed by a test."""
+    """Its decision rule may be changed by a test."""
     own = loaded.unwrap_python_model()
-    monkeypatch.setattr(own, "figures", own.figures)
+    monkeypatch.setattr(own, "rule", own.rule)
     return loaded
 
 
@@ -52,7 +52,7 @@ def ask(model: PyFuncModel, *photos: bytes) -> list[dict]:
 
 def test_a_package_is_data_without_pickles_or_code(package):
     names = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert {"MLmodel", "entry.py", "artifacts/network.keras", "artifacts/figures.json"} <= names
+    assert {"MLmodel", "entry.py", "artifacts/network.keras", "artifacts/decision_rule.json"} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".h5", ".joblib"))]
     assert [name for name in names if name.endswith(".py")] == ["entry.py"]
     flavor = yaml.safe_load((package / "MLmodel").read_text())["flavors"]["python_function"]
@@ -90,22 +90,29 @@ def test_a_batch_without_any_good_photo_is_answered(model):
 
 
 @pytest.mark.parametrize(
-    ("figures", "is_cat", "unsure"),
+    ("rule", "is_cat", "unsure"),
     [
-        (Figures(0.5, 0.4, 0.6), True, False),
-        (Figures(0.5, 0.4, 0.7), True, True),
-        (Figures(0.7, 0.6, 0.8), False, True),
-        (Figures(0.7, 0.65, 0.8), False, False),
-        (Figures(0.5, 0.9, 0.1), True, False),  # both verdicts hold already: nothing is unsure
-        (Figures(0.7, 0.9, 0.1), False, False),
-        (Figures(0.5, 0.4, 0.6, temperature=2), False, True),  # 4 / 9, see test_evaluation
+        (DecisionRule(0.5, 0.4, 0.6), True, False),
+        (DecisionRule(0.5, 0.4, 0.7), True, True),
+        (DecisionRule(0.7, 0.6, 0.8), False, True),
+        (DecisionRule(0.7, 0.65, 0.8), False, False),
+        (DecisionRule(0.64, 0.64, 0.64), True, True),  # a bound belongs to the band, the threshold to the cats
     ],
 )
-def test_the_verdict_follows_threshold_bounds_and_temperature(model, figures, is_cat, unsure):
-    model.unwrap_python_model().figures = figures
+def test_the_verdict_follows_threshold_and_unsure_band(model, rule, is_cat, unsure):
+    own = model.unwrap_python_model()
+    own.rule = rule if rule.threshold != 0.64 else DecisionRule(*[ask(model, plain())[0]["probability"]] * 3)
     (answer,) = ask(model, plain())
-    assert answer["probability"] == pytest.approx(0.64 if figures.temperature == 1 else 4 / 9)
-    assert (answer["is_cat"], answer["unsure"], answer["threshold"]) == (is_cat, unsure, figures.threshold)
+    assert answer["probability"] == pytest.approx(0.64)
+    assert (answer["is_cat"], answer["unsure"], answer["threshold"]) == (is_cat, unsure, own.rule.threshold)
+
+
+def test_the_probability_is_scaled_by_the_rule(model):
+    model.unwrap_python_model().rule = DecisionRule(0.5, 0.4, 0.6, slope=2.0, intercept=-2.0)
+    (answer,) = ask(model, plain())
+    odds = (16 / 9) ** 2 * np.exp(-2)
+    assert answer["probability"] == pytest.approx(odds / (1 + odds))
+    assert (answer["is_cat"], answer["unsure"]) == (False, False)
 
 
 def test_an_explanation_is_a_picture_and_comes_only_where_it_is_asked_for(model):
@@ -124,7 +131,9 @@ def test_answers_are_told_by_the_pixels_alone(tmp_path):
     keras.utils.set_random_seed(0)
     network = build_network(image_size=32, filters=(16, 16, 16, 16))
     network.save(tmp_path / "network.keras")
-    model = mlflow.pyfunc.load_model(str(save_package(tmp_path, tmp_path / "network.keras", Figures(0.5, 0.4, 0.6))))
+    model = mlflow.pyfunc.load_model(
+        str(save_package(tmp_path, tmp_path / "network.keras", DecisionRule(0.5, 0.4, 0.6)))
+    )
     png, webp = plain("red", kind="PNG"), plain("red", kind="WEBP", lossless=True)
     first, second, other = (answer["probability"] for answer in ask(model, png, webp, drawing("dogs", 1)))
     assert first == second != other

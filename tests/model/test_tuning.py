@@ -1,161 +1,293 @@
-"""A search in real processes, over networks of 32 px: what it leaves, and what a kill costs."""
+"""The search for hyperparameters: its order, what a kill costs, when it is made at all, and who wins."""
 
-import json
+import logging
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from include.errors import TuningError
+from include.data.features import write_features
 from include.lake import layout
-from include.lake.formats import write_table
+from include.lake.formats import read_json, write_table
 from include.lake.local import LocalStore
-from include.model import search, tracking, workers
-from include.model.hyperparameters import Hyperparameters, chosen_for, last_best
-from include.model.search import NOTHING_LEFT, declare, values_of
-from include.model.starting import RANDOM
-from include.model.state import search_folder, state_folder
+from include.model import search, tracking
+from include.model.examples import load_examples
+from include.model.head import fit_head
+from include.model.hyperparameters import Hyperparameters, chosen_for
+from include.model.trials import Trial, draw_trials, log_trials
 from include.model.tuning import tune
-from include.model.workers import read_trials
-from include.records import label_of
+from include.records import SOURCES, RetrainParams, label_of
 from include.settings import ROOT, Settings
-from tests.conftest import free_port
-from tests.pictures import fill_base
 
-DIGEST = "d1"
+DEFAULTS = Hyperparameters()
+SLOWER = Hyperparameters(learning_rate=0.004)
+PARAMS = RetrainParams(images_per_source=50, epochs=3, min_precision=0.7, min_recall=0.7)
+
+
+def trial(values: Hyperparameters, *losses: float, penalty: float = 0.0) -> Trial:
+    return Trial(values, np.array(losses), penalty)
+
+
+def loss_of(values: Hyperparameters) -> Trial:
+    """A stand-in for a training: the lower the learning rate the better, on every photo alike."""
+    return trial(values, *(values.learning_rate + np.linspace(0, 1e-9, 20)))
+
+
+def key_of(number: int) -> str:
+    return layout.base(SOURCES[number % 4], sha256(f"{number}".encode()).hexdigest())
+
+
+def publish(lake, digest: str, numbers: range) -> None:
+    """A dataset version of these photos; every eighth is on val."""
+    photos = pd.DataFrame({"key": [key_of(number) for number in numbers]})
+    photos["kind"] = [layout.parse_base(key).source for key in photos["key"]]
+    photos = photos.assign(label=photos["kind"].map(label_of), weight=1.0)
+    photos["side"] = ["val" if number // 4 % 8 == 0 else "train" for number in numbers]
+    write_table(lake, layout.manifest(digest), photos)
 
 
 @pytest.fixture
-def place(mlflow_url, tmp_path, monkeypatch) -> LocalStore:
-    """A lake with one small dataset version, and the settings that its processes read."""
-    monkeypatch.setenv("CAT_MLFLOW_URL", mlflow_url)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
-    monkeypatch.setenv("CAT_LAKE_URL", f"file://{tmp_path}/lake")
-    monkeypatch.setenv("CAT_IMAGE_SIZE", "32")
-    monkeypatch.setenv("CAT_BATCH_SIZE", "16")
-    lake = LocalStore(tmp_path / "lake")
-    fill_base(lake, per_source=10)
-    photos = pd.DataFrame([layout.parse_base(key)._asdict() | {"key": key} for key in lake.keys(layout.BASE)])
-    photos = photos.assign(kind=photos["source"], label=photos["source"].map(label_of), weight=1.0)
-    photos["side"] = ["val" if number % 3 == 0 else "train" for number in range(len(photos))]
-    write_table(lake, layout.manifest(DIGEST), photos)
+def place(lake):
+    """A lake with a dataset version of 200 photos, whose features are Gaussian around the mean of their kind."""
+    publish(lake, "d1", range(200))
+    draw = np.random.default_rng(1)
+    means = draw.normal(size=(4, 1280))
+    features = [means[number % 4] + draw.normal(size=1280) * 8 for number in range(220)]
+    write_features(lake, [key_of(number) for number in range(220)], np.array(features, np.float16))
     return lake
 
 
-def trials(epochs: int) -> list:
-    return read_trials(search_folder(Settings(), DIGEST, RANDOM, epochs=epochs))
-
-
-def checkpoints_of(trial, epochs: int) -> list[str]:
-    """By their folders: opening them would take the training over from the trial that runs."""
-    folder = state_folder(Settings(), DIGEST, declare(trial.hyperparameters), RANDOM, epochs=epochs)
-    return [path.name for path in folder.glob("attempt-*/epoch-*")]
-
-
-def test_values_and_hyperparameters_are_two_spellings_of_one_thing():
-    import keras_tuner
-
-    space = keras_tuner.HyperParameters()
-    chosen = Hyperparameters(learning_rate=0.001, dropout=0.1, warm_up=0.1)
-    declare(space)
-    space.values = values_of(chosen)
-    assert declare(space) == chosen
-
-
 @pytest.fixture
-def in_this_process(monkeypatch) -> None:
-    """A process per trial spends most of its time on importing TensorFlow; the slow tests start real ones."""
+def ran(monkeypatch) -> list[Hyperparameters]:
+    """The values of each trial that really ran, in order; nothing is trained, and MLflow is not asked."""
+    values: list[Hyperparameters] = []
 
-    def work(command: list[str]) -> int:
-        assert search.main([part for part in command[3:] if not part.startswith("--parent")]) == NOTHING_LEFT
-        return 0
+    def run(train, val, chosen, **options) -> Trial:
+        values.append(chosen)
+        return loss_of(chosen)
 
-    monkeypatch.setattr(workers, "_work", work)
-
-
-def test_without_minutes_the_last_best_values_are_used(place):
-    tune(place, "r1", DIGEST, minutes=0, epochs=2)
-    assert chosen_for(place, "r1", Settings()) == Hyperparameters.of(Settings())
+    monkeypatch.setattr(search, "_run", run)
+    monkeypatch.setattr(search, "log_trials", lambda *shown: None)
+    return values
 
 
-def test_a_search_leaves_its_best_values_and_is_not_made_twice(place, in_this_process):
-    tune(place, "r1", DIGEST, minutes=10, epochs=2)
-    ended = trials(2)
-    assert len(ended) == 2
-    assert {trial.status for trial in ended} == {"COMPLETED"}
-    assert declare(ended[0].hyperparameters) == Hyperparameters.of(Settings()), "known values come first"
-
-    best = min(ended, key=lambda trial: trial.score)
-    chosen = chosen_for(place, "r1", Settings())
-    assert chosen == declare(best.hyperparameters) == last_best(place, Settings())
-    assert checkpoints_of(best, 2), "training goes on from the best trial"
-    (loser,) = [trial for trial in ended if trial is not best]
-    assert not state_folder(Settings(), DIGEST, declare(loser.hyperparameters), RANDOM, epochs=2).exists()
-
-    client = tracking.connect()
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
-    name = search_folder(Settings(), DIGEST, RANDOM, epochs=2).name
-    runs = client.search_runs([experiment], f"tags.search = '{name}'")
-    assert sorted(run.data.tags.get("trial", "") for run in runs) == ["", "0000", "0001"]
-    (parent,) = [run for run in runs if "trial" not in run.data.tags]
-    assert [file.path for file in client.list_artifacts(parent.info.run_id, "tuning")] == ["tuning/trials.png"]
-
-    times = {
-        path: path.stat().st_mtime_ns for path in search_folder(Settings(), DIGEST, RANDOM, epochs=2).glob("trial_*/*")
-    }
-    tune(place, "r2", DIGEST, minutes=10, epochs=2)
-    assert {path: path.stat().st_mtime_ns for path in times} == times
-    assert chosen_for(place, "r2", Settings()) == chosen
-    assert len(client.search_runs([experiment], f"tags.search = '{name}'")) == 3, "nothing is logged twice"
+def settings(**given) -> Settings:
+    return Settings(tune_trials=4, **given)
 
 
-def test_a_search_without_time_says_so(place, in_this_process):
-    with pytest.raises(TuningError, match="tune_minutes"):
-        tune(place, "r1", DIGEST, minutes=1e-9, epochs=2)
+def order(tmp_path, *known: Hyperparameters, seed: int, count: int = 6) -> list[Hyperparameters]:
+    options = {"count": count, "folder": tmp_path, "settings": settings(seed=seed)}
+    return [ended.values for ended in search.search(loss_of, known or (DEFAULTS,), **options)]
+
+
+@pytest.mark.parametrize("seed", [0, 2025])
+def test_a_seed_gives_the_same_trials_each_time(tmp_path, seed):
+    first = order(tmp_path, seed=seed)
+    assert len(set(first)) == 6
+    assert order(tmp_path, seed=seed) == first
+    assert order(tmp_path, seed=seed + 1) != first
+
+
+def test_known_values_are_tried_first(tmp_path):
+    assert order(tmp_path, SLOWER, DEFAULTS, seed=1)[:2] == [SLOWER, DEFAULTS]
+
+
+def test_the_loss_that_is_compared_is_the_one_that_stops_training(place):
+    manifest = pd.read_parquet(place.root / layout.manifest("d1"))
+    examples = load_examples(place, manifest, Settings().feature_cache)
+    train, val = (examples.take((manifest["side"] == side).to_numpy()) for side in ("train", "val"))
+    losses = []
+    options = {"epochs": 3, "seed": 2025, "l2_penalty": Settings().l2_penalty}
+    fit_head(train, val, DEFAULTS, **options, on_epoch=lambda epoch, given: losses.append(given["val_loss"]))
+    measured = search._run(train, val, DEFAULTS, epochs=3, settings=Settings())
+    assert measured.val_loss == pytest.approx(min(losses), abs=1e-5)
+    assert len(measured.losses) == len(val)
+
+
+def test_the_defaults_stay_unless_beaten_by_more_than_a_standard_error():
+    default = trial(DEFAULTS, 1.0, 1.0, 1.0, 1.0)
+    noisy = trial(SLOWER, 0.0, 2.0, 1.0, 0.9)  # 0.025 better, with a standard error of 0.41
+    steady = trial(SLOWER, 0.9, 0.8, 0.9, 0.8)  # 0.15 better, with a standard error of 0.03
+    assert search.choose([default, noisy])[0] == DEFAULTS
+    assert search.choose([steady, default])[0] == SLOWER
+    heavy = replace(steady, penalty=0.14)  # the penalty takes all but 0.01 of the lead
+    chosen, why = search.choose([default, heavy])
+    assert chosen == DEFAULTS
+    assert (
+        why == "the defaults: the best of 2 trials is only 0.01000 below their loss, with a standard error of 0.02887"
+    )
+
+
+def test_a_lower_penalty_does_not_make_up_for_a_higher_loss():
+    default = trial(DEFAULTS, 1.0, 1.0, 1.0, 1.0, penalty=0.5)
+    light = trial(SLOWER, 1.1, 1.1, 1.1, 1.1, penalty=0.1)
+    assert search.choose([default, light])[0] == DEFAULTS
+
+
+def test_a_run_trains_with_what_its_search_found(place, monkeypatch, caplog):
+    shown = []
+    monkeypatch.setattr(search, "log_trials", lambda *given: shown.append(given))
+    caplog.set_level(logging.INFO)
+    told = tune(place, "r1", "d1", PARAMS, settings=Settings(tune_trials=2))
+    ((digest, _, trials, chosen, why),) = shown
+    assert digest == "d1"
+    assert len(trials) == 2
+    assert search.choose(trials) == (chosen, why)
+    assert chosen_for(place, "r1") == chosen
+    assert told["why"] == why
+    assert why in caplog.text
+    assert read_json(place, layout.progress("r1", "tune")) == {"done": 2, "total": 2, "unit": "trials"}
+    assert not (Settings().home / "tuning").exists()
+
+
+def test_the_ceiling_is_said_when_it_cuts_a_search(place, ran, caplog):
+    tune(place, "r1", "d1", PARAMS, settings=settings(tune_seconds=1e-9))
+    assert ran == [DEFAULTS], "what is known runs in any case"
+    assert "1 of 4 trials ran within CAT_TUNE_SECONDS" in caplog.text
+    assert chosen_for(place, "r1") == DEFAULTS
+
+
+@pytest.mark.parametrize("kill", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_killed_search_repeats_no_finished_trial_and_comes_to_the_same_end(place, ran, monkeypatch, kill, torn):
+    run = search._run
+
+    def killed(*given, **options) -> Trial:
+        if len(ran) == 2:
+            raise kill
+        return run(*given, **options)
+
+    monkeypatch.setattr(search, "_run", killed)
+    with pytest.raises(kill):
+        tune(place, "r1", "d1", PARAMS, settings=settings())
+    for state in (settings().home / "tuning").glob("*/keras-tuner/*.json"):
+        state.write_text("{" if torn else state.read_text())
+    monkeypatch.setattr(search, "_run", run)
+    told = tune(place, "r1", "d1", PARAMS, settings=settings())
+    resumed = list(ran)
+    assert len(set(resumed)) == len(resumed) == 4
+    place.delete(next(place.keys("tuned/")))
+    assert tune(place, "r2", "d1", PARAMS, settings=settings()) == told
+    assert ran[4:] == resumed
+
+
+def test_what_a_killed_search_left_serves_no_other_search():
+    def name(digest: str = "d1", known: Hyperparameters = DEFAULTS, epochs: int = 20, **given) -> str:
+        return search.fingerprint(settings(**given), digest, [known], epochs=epochs)
+
+    names = [name(), name(digest="d2"), name(known=SLOWER), name(epochs=5), name(l2_penalty=0.5), name(seed=1)]
+    assert len(set(names)) == 6
+    assert name() == names[0]
 
 
 @pytest.mark.slow
-def test_a_trial_that_cannot_run_stops_the_task_with_its_reason(place):
-    place.write(layout.manifest(DIGEST), b"no table")
-    with pytest.raises(TuningError, match="ended with code 1"):
-        tune(place, "r1", DIGEST, minutes=10, epochs=2)
-
-
-@pytest.mark.slow
-def test_a_killed_search_repeats_no_finished_trial(place):
-    """With kill -9 of the task: its trial ends with it, and the next try runs that one again."""
-    program = f"import sys; from tests.model.test_tuning import search_here; search_here({str(place.root)!r})"
+def test_a_search_killed_with_signal_9_goes_on_where_it_was(place, mlflow_url, monkeypatch):
+    monkeypatch.setenv("CAT_MLFLOW_URL", mlflow_url)
+    program = f"from tests.model.test_tuning import search_here; search_here({str(place.root)!r})"
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL) as task:
-        while len(trials(4)) < 2:  # the second has just begun; what is so small ends soon
+        while len(list((settings().home / "tuning").glob("*/*.json"))) < 2:
             assert task.poll() is None, "it ended before it could be killed"
-            time.sleep(0.2)
+            time.sleep(0.05)
         task.kill()
-    before = {trial.trial_id: trial.status for trial in trials(4)}
-    assert before == {"0000": "COMPLETED", "0001": "RUNNING"}
-    first = search_folder(Settings(), DIGEST, RANDOM, epochs=4) / "trial_0000" / "trial.json"
-    ended = first.stat().st_mtime_ns
-    tune(place, "r1", DIGEST, minutes=10, epochs=4)
-    assert first.stat().st_mtime_ns == ended
-    assert {trial.status for trial in trials(4)} == {"COMPLETED"}
+    again, run = [], search._run
+    monkeypatch.setattr(search, "_run", lambda *given, **options: again.append(given[2]) or run(*given, **options))
+    told = tune(place, "r1", "d1", PARAMS, settings=settings())
+    assert len(again) <= 2
+    place.delete(next(place.keys("tuned/")))
+    assert tune(place, "r2", "d1", PARAMS, settings=settings()) == told
 
 
 def search_here(lake: str) -> None:
-    tune(LocalStore(Path(lake)), "r1", DIGEST, minutes=10, epochs=4)
+    tune(LocalStore(Path(lake)), "r1", "d1", PARAMS, settings=settings())
 
 
-@pytest.mark.slow
-def test_two_workers_share_one_search(place, monkeypatch):
-    monkeypatch.setenv("CAT_TUNER_WORKERS", "2")
-    monkeypatch.setenv("CAT_TUNER_PORT", str(free_port()))
-    counted = []
-    work = workers._work
-    monkeypatch.setattr(workers, "_work", lambda command: counted.append(work(command)) or counted[-1])
-    tune(place, "r1", DIGEST, minutes=10, epochs=4)
-    assert len(counted) == 2
-    assert sum(counted) == len(trials(4))
-    assert all(counted), "both of them ran trials"
-    states = json.loads((search_folder(Settings(), DIGEST, RANDOM, epochs=4) / "oracle.json").read_text())
-    assert len(states["end_order"]) == len(trials(4))
+def test_an_error_in_a_trial_ends_the_task_as_itself(place, ran, monkeypatch):
+    def broken(*given, **options) -> Trial:
+        raise ValueError("no space left")
+
+    monkeypatch.setattr(search, "_run", broken)
+    with pytest.raises(ValueError, match="no space left"):
+        tune(place, "r1", "d1", PARAMS, settings=settings())
+
+
+@pytest.mark.parametrize(("new", "searches"), [(8, False), (12, True)])
+def test_the_last_best_is_reused_while_few_photos_are_new(place, ran, new, searches):
+    told = tune(place, "r1", "d1", PARAMS, settings=settings())
+    best = chosen_for(place, "r1")
+    assert best != DEFAULTS
+    del ran[:]
+    publish(place, "d2", range(new, 200 + new))
+    again = tune(place, "r2", "d2", PARAMS, settings=settings())
+    assert ran[:2] == ([best, DEFAULTS] if searches else [])
+    assert ("of the photos are new" in again["why"]) is not searches
+    assert told["why"].startswith("trial ")
+    assert chosen_for(place, "r2").learning_rate <= best.learning_rate
+
+
+@pytest.mark.parametrize("change", [{"l2_penalty": 0.5}, {"tune_trials": 5}])
+def test_another_penalty_or_more_trials_ask_for_another_search(place, ran, change):
+    tune(place, "r1", "d1", PARAMS, settings=settings())
+    del ran[:]
+    tune(place, "r2", "d1", PARAMS, settings=Settings(**{"tune_trials": 4, **change}))
+    assert ran
+
+
+def test_a_search_on_a_dataset_that_is_gone_counts_no_more(place, ran):
+    tune(place, "r1", "d1", PARAMS, settings=settings())
+    publish(place, "d2", range(200))
+    place.delete(layout.manifest("d1"))
+    del ran[:]
+    tune(place, "r2", "d2", PARAMS, settings=settings())
+    assert len(ran) == 4
+
+
+def test_without_trials_nothing_is_searched(place, ran):
+    told = tune(place, "r1", "d1", PARAMS, settings=Settings(tune_trials=0))
+    assert ran == []
+    assert chosen_for(place, "r1") == DEFAULTS
+    assert "CAT_TUNE_TRIALS" in told["why"]
+
+
+def test_the_network_from_scratch_is_not_tuned(place, ran):
+    told = tune(place, "r1", "d1", PARAMS, settings=settings(network="scratch"))
+    assert ran == []
+    assert chosen_for(place, "r1") == DEFAULTS
+    assert "scratch" in told["why"]
+
+
+def test_mlflow_shows_a_search_once_with_its_trials_inside(mlflow_url, monkeypatch):
+    monkeypatch.setenv("CAT_MLFLOW_URL", mlflow_url)
+    trials = [trial(DEFAULTS, 0.1, 0.2, penalty=0.05), trial(SLOWER, 0.1, 0.1, penalty=0.05)]
+    for _ in range(2):
+        log_trials("d1", "one-search", trials, SLOWER, "trial 1 wins")
+    client = tracking.connect()
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
+    runs = {run.data.tags.get("trial"): run for run in client.search_runs([experiment], "tags.search = 'one-search'")}
+    assert sorted(runs, key=str) == ["00", "01", None]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    parent = runs[None]
+    assert {runs[name].data.tags["mlflow.parentRunId"] for name in ("00", "01")} == {parent.info.run_id}
+    assert "trial 1 wins" in parent.data.tags["mlflow.note.content"]
+    assert [file.path for file in client.list_artifacts(parent.info.run_id, "tuning")] == ["tuning/trials.png"]
+    assert runs["01"].data.params["learning_rate"] == "0.004"
+    (point,) = client.get_metric_history(runs["01"].info.run_id, "val_loss")
+    assert point.value == pytest.approx(0.15)
+
+
+def test_the_picture_marks_the_defaults_and_what_was_chosen():
+    other = replace(DEFAULTS, batch_size=128)
+    trials = [trial(DEFAULTS, 0.3), trial(SLOWER, 0.2), trial(other, 0.4)]
+    axes = draw_trials(trials, SLOWER).axes[0]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["the defaults", "chosen", "other trials, darker with a lower loss"]
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+    assert lines["chosen"] == pytest.approx([0, 1, 0.5, 0.5, 0.5, 0, 0])
+    assert lines["the defaults"] == pytest.approx([1, 1, 0.5, 0.5, 0.5, 0.5, 0.5])
+    alone = draw_trials(trials, DEFAULTS).axes[0].get_legend().get_texts()
+    assert "the defaults, chosen" in [text.get_text() for text in alone]

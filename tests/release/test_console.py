@@ -7,7 +7,7 @@ import sys
 import pytest
 from mlflow.tracking import MlflowClient
 
-from include.model.packaging import CONTRACT
+from include.records import CONTRACT
 from include.release.console import main
 from include.release.registry import ALIAS, MODEL, champion_version, predecessor_of, promote
 from tests.models import add_version
@@ -102,7 +102,7 @@ def test_a_version_that_the_server_would_refuse_is_refused_here(
     client.set_registered_model_alias(MODEL, ALIAS, old)
     version, reason = {
         "tampered": lambda: (make_tampered(client, mlflow_run, tmp_path), "have the sum"),
-        "contract": lambda: (of_unknown_contract(client, new), "contract '99'"),
+        "contract": lambda: (of_unknown_contract(client, new), "follows contract 99"),
         "missing": lambda: ("999999", "no version '999999'"),
         "no number": lambda: ("newest", "no version 'newest'"),
     }[kind]()

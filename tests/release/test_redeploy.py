@@ -17,7 +17,7 @@ from include.errors import ModelError
 from include.lake import layout
 from include.lake.formats import read_json, to_json, write_json, write_table
 from include.model.tracking import connect
-from include.records import Decision, Figures, RetrainParams, Rule
+from include.records import Decision, DecisionRule, RetrainParams, Rule
 from include.release import redeploy as redeploying
 from include.release.contest import hold_contest, read_decision, refusals
 from include.release.redeploy import redeploy
@@ -282,7 +282,7 @@ def mlflow_run(client) -> str:
 def evaluated(lake, mlflow_run):
     """What the steps before leave in the lake: four red cats and eight others in blue, and a challenger."""
 
-    def evaluated(version: str) -> None:
+    def evaluated(version: str, *, network: str = "efficientnet_lite0") -> None:
         rows = []
         for number in range(12):
             is_cat = number < 4
@@ -294,7 +294,7 @@ def evaluated(lake, mlflow_run):
         write_table(lake, layout.manifest("d1"), pd.DataFrame(rows))
         base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation = {"version": version, "dataset": "d1", "mlflow_run": mlflow_run}
-        evaluation |= {"figures": {"threshold": 0.5}, "slices": {"base": base}}
+        evaluation |= {"network": network, "decision_rule": {"threshold": 0.5}, "slices": {"base": base}}
         write_json(lake, layout.run_json(RUN, "evaluation"), evaluation)
         write_json(lake, layout.run_json(RUN, "inputs"), {"input_digest": "abc"})
 
@@ -323,10 +323,20 @@ def test_the_decision_is_on_record_in_the_lake_and_in_mlflow(client, lake, evalu
     assert read_json(lake, layout.LATEST_RUN) == {"run": layout.run_name(RUN), "input_digest": "abc"}
     told = client.get_model_version(MODEL, new).description
     assert "Trained on dataset `d1`; says cat from 0.5 on." in told
+    assert "EfficientNet-Lite0" in told
+    assert "Apache License 2.0" in told
     assert "| average precision | 0.912 | 0.800 to 1.000 |" in told
     assert "**Better**, judged against no champion:" in told
     assert "- minimum recall: passed. recall 1.000 (4 of 4)" in told
     assert "python -m include.release.registry" in client.get_registered_model(MODEL).description
+
+
+def test_a_model_from_scratch_names_no_backbone(client, lake, evaluated, new):
+    evaluated(new, network="scratch")
+    hold_contest(lake, RUN, PARAMS)
+    told = client.get_model_version(MODEL, new).description
+    assert "It was trained from nothing" in told
+    assert "EfficientNet" not in told
 
 
 def test_a_worse_model_is_refused_with_its_figures_and_the_champion_stays(
@@ -381,7 +391,7 @@ def register_garbage(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> s
     """Registered as it is: the sum is right, and the network is no network."""
     (tmp_path / "network.keras").write_bytes(b"PK\x03\x04 half a file")
     where = {"run": f"garbage-{mlflow_run}", "mlflow_run": mlflow_run, "dataset": "d1"}
-    return register(client, tmp_path / "network.keras", Figures(0.5, 0.4, 0.6), **where)
+    return register(client, tmp_path / "network.keras", DecisionRule(0.5, 0.4, 0.6), **where)
 
 
 def make_tampered(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> str:

@@ -8,14 +8,14 @@ from mlflow.tracking import MlflowClient
 
 from include.errors import ModelError
 from include.model.network import build_network
-from include.model.packaging import CONTRACT, tree_sha256
+from include.model.packaging import tree_sha256
 from include.model.tracking import DATASET_TAG, RUN_TAG, attempt, connect
-from include.records import Figures
+from include.records import CONTRACT, DecisionRule
 from include.release import registry
 from include.release.registry import ARTIFACT, MODEL, fetch, load, register, version_of_run
 from tests.pictures import plain
 
-FIGURES = Figures(0.5, 0.4, 0.6)
+RULE = DecisionRule(0.5, 0.4, 0.6)
 DATASET = "d1"
 BY_HAND = "manual__2026-01-01T00:00:00+00:00"
 
@@ -41,7 +41,7 @@ def enroll(client, network):
     def enroll(run: str, dataset: str = DATASET) -> str:
         with attempt(run, dataset) as active:
             pass
-        return register(client, network, FIGURES, run=run, mlflow_run=active.info.run_id, dataset=dataset)
+        return register(client, network, RULE, run=run, mlflow_run=active.info.run_id, dataset=dataset)
 
     return enroll
 
@@ -98,7 +98,7 @@ def test_the_version_that_stays_beside_a_twin_is_whole(client, network, monkeypa
     with attempt("shared", DATASET) as active:  # both tries follow one training, so they share its MLflow run
         pass
     where = {"mlflow_run": active.info.run_id, "dataset": DATASET}
-    version, _ = overtaken(lambda run: register(client, network, FIGURES, run=run, **where), "shared", monkeypatch)
+    version, _ = overtaken(lambda run: register(client, network, RULE, run=run, **where), "shared", monkeypatch)
     assert fetch(client, version, tmp_path)
 
 
@@ -119,7 +119,7 @@ def tamper(client: MlflowClient, version: str, file: Path, folder: str = "") -> 
 @pytest.mark.parametrize(
     ("folder", "name", "text"),
     [
-        ("artifacts", "figures.json", '{"threshold": 0.0, "unsure_from": 0, "unsure_to": 0, "temperature": 1.0}'),
+        ("artifacts", "decision_rule.json", '{"threshold": 0.0, "unsure_from": 0, "unsure_to": 0}'),
         ("", "entry.py", "raise SystemExit"),
         ("", "beside.py", "raise SystemExit"),
     ],
@@ -140,10 +140,10 @@ def test_a_version_without_a_sum_is_refused(client, enroll, tmp_path):
         fetch(client, version, tmp_path)
 
 
-def test_an_unknown_contract_is_refused_before_it_is_downloaded(client, enroll, tmp_path):
-    version = enroll("future")
-    client.set_model_version_tag(MODEL, version, "contract", "99")
-    with pytest.raises(ModelError, match=f"contract '99'; this code knows {CONTRACT}"):
+def test_a_version_of_another_contract_is_refused_before_it_is_downloaded(client, enroll, tmp_path):
+    version = enroll("of an older release")
+    client.set_model_version_tag(MODEL, version, "contract", "2")
+    with pytest.raises(ModelError, match=f"follows contract 2, and this code {CONTRACT}: run retrain once"):
         fetch(client, version, tmp_path)
     client.delete_model_version_tag(MODEL, version, "contract")
     with pytest.raises(ModelError, match="contract None"):

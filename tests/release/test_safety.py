@@ -13,9 +13,9 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from include.errors import ModelError
-from include.model.packaging import CONTRACT, save_package, tree_sha256
+from include.model.packaging import save_package, tree_sha256
 from include.model.tracking import connect
-from include.records import Figures
+from include.records import CONTRACT, DecisionRule
 from include.release.registry import CONTRACT_TAG, MODEL, SUM_TAG, fetch, load
 from tests.models import red_network
 
@@ -54,7 +54,7 @@ def smuggle(client, network, tmp_path):
     def smuggle(spoil: Spoil, mark: Path) -> str:
         scratch = tmp_path / "scratch"
         scratch.mkdir()
-        package = save_package(scratch, network, Figures(0.5, 0.4, 0.6))
+        package = save_package(scratch, network, DecisionRule(0.5, 0.4, 0.6))
         spoil(package, mark)
         with mlflow.start_run() as active:
             client.log_artifacts(active.info.run_id, str(package), "model")
@@ -171,7 +171,7 @@ def test_the_same_package_unspoiled_is_taken(client, smuggle, tmp_path):
 def test_without_the_check_mlflow_would_have_run_it(network, tmp_path, monkeypatch, spoil):
     """So the hostile versions above are no straw men."""
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
-    package = save_package(tmp_path, network, Figures(0.5, 0.4, 0.6))
+    package = save_package(tmp_path, network, DecisionRule(0.5, 0.4, 0.6))
     spoil(package, tmp_path / "mark")
     with suppress(Exception):  # what comes of it does not matter
         mlflow.pyfunc.load_model(str(package))
@@ -179,7 +179,7 @@ def test_without_the_check_mlflow_would_have_run_it(network, tmp_path, monkeypat
 
 
 def test_without_safe_mode_keras_would_have_run_it(network, tmp_path):
-    package = save_package(tmp_path, network, Figures(0.5, 0.4, 0.6))
+    package = save_package(tmp_path, network, DecisionRule(0.5, 0.4, 0.6))
     lambda_layer(package, tmp_path / "mark")
     keras.models.load_model(package / "artifacts" / "network.keras", safe_mode=False)
     assert (tmp_path / "mark").exists()

@@ -40,7 +40,7 @@ def evaluated(lake):
     """A lake as `evaluate` leaves it, with a model that is blind to dark photos."""
     write_table(lake, layout.run_table(RUN, "scores"), predictions(dark_at_random=True))
     named = {"version": "7", "dataset": "d" * 64, "mlflow_run": "m"}
-    write_json(lake, layout.run_json(RUN, "evaluation"), named | {"figures": {"threshold": 0.5}})
+    write_json(lake, layout.run_json(RUN, "evaluation"), named | {"decision_rule": {"threshold": 0.5}})
     return lake
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from include.model.packaging import CONTRACT
+from include.records import CONTRACT
 from include.release.registry import MODEL
 from include.serving import following
 from include.serving.following import LAST_GOOD, REFUSED_FOR, Follower
@@ -47,7 +47,7 @@ def test_a_verified_copy_outlives_tags_that_are_spoiled_later(registry, version)
         again = follower()
         again.look(0)
         assert again.served.version == version
-        assert "contract '99'" in again.refused[version]
+        assert "follows contract 99" in again.refused[version]
 
 
 def test_a_restart_with_a_refused_champion_serves_the_last_good_one(served, registry, red, version, tmp_path):
@@ -96,7 +96,7 @@ def test_a_damaged_note_of_the_last_copy_is_no_copy(registry, red, text):
 
 def test_a_copy_that_was_changed_on_disk_is_fetched_anew(registry, red):
     follower().look(0)
-    (Settings().home / "server" / red / "artifacts" / "figures.json").write_text("{}")
+    (Settings().home / "server" / red / "artifacts" / "decision_rule.json").write_text("{}")
     again = follower()
     again.look(0)
     assert again.served.version == red

@@ -17,7 +17,7 @@ from PIL import Image
 
 from include.errors import ServerError
 from include.model.packaging import COLUMNS
-from include.records import Figures
+from include.records import DecisionRule
 from include.release.registry import MODEL, register
 from include.serving import client
 from tests.pictures import plain
@@ -199,12 +199,16 @@ def corrupt(served: Served, tmp_path: Path) -> str:
     with mlflow.start_run() as active:
         pass
     where = {"run": "corrupt", "mlflow_run": active.info.run_id, "dataset": "d"}
-    return register(served.client, tmp_path / "network.keras", Figures(0.5, 0.4, 0.6), **where)
+    return register(served.client, tmp_path / "network.keras", DecisionRule(0.5, 0.4, 0.6), **where)
 
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(tampered, "have the sum"), (of_unknown_contract, "contract '99'; this code knows"), (corrupt, "no whole .keras")],
+    [
+        (tampered, "have the sum"),
+        (of_unknown_contract, "follows contract 99, and this code"),
+        (corrupt, "no whole .keras"),
+    ],
     ids=["tampered", "contract", "corrupt"],
 )
 def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_serves_on(

@@ -4,14 +4,15 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from include.data import dataset, facts, snapshot
+from include.data import dataset
 from include.data.validation import findings
-from include.data.validation.deciding import validate
+from include.data.validation.deciding import _sides, validate
 from include.data.validation.findings import Finding
 from include.data.validation.page import draw_page
 from include.errors import ValidationFailed
@@ -19,22 +20,22 @@ from include.lake import layout
 from include.lake.formats import read_json, read_table
 from include.lake.local import LocalStore
 from include.settings import ROOT, Settings
-from tests.data.test_dataset import POLICY, embed
-from tests.pictures import drawing, encode, fill_base, give
+from tests.data.test_dataset import POLICY
+from tests.pictures import describe_photos, drawing, drawing_on, encode, fill_base, give
 
 PER_SOURCE = 150
 
 
-def prepare(store, run: str) -> None:
+def prepare(store, run: str, cache: Path) -> None:
     """What the tasks before `validate` do."""
-    snapshot.snapshot_base(store, run)
-    snapshot.snapshot_uploads(store, run)
-    for shard in facts.list_undescribed(store, run, shard_size=500):
-        facts.describe(store, shard)
+    describe_photos(store, run, cache)
     dataset.deduplicate(store, run, POLICY)
-    embed(store, run)
-    dataset.check_labels(store, run, POLICY)
+    dataset.check_labels(store, run, POLICY, cache=cache)
     dataset.choose(store, run, images_per_source=PER_SOURCE)
+
+
+def publish(store, run: str, cache: Path) -> str:
+    return dataset.publish(store, run, images_per_source=PER_SOURCE, policy=POLICY, cache=cache)
 
 
 def brighter(body: bytes) -> bytes:
@@ -46,10 +47,11 @@ def brighter(body: bytes) -> bytes:
 def clean(tmp_path_factory):
     """A lake with a published dataset that was judged by the real process; and what the task answered."""
     store = LocalStore(tmp_path_factory.mktemp("clean") / "lake")
+    cache = tmp_path_factory.mktemp("cache")
     fill_base(store, per_source=PER_SOURCE)
-    prepare(store, "r")
+    prepare(store, "r", cache)
     answer = validate(store, "r", champion=None)
-    return store, dataset.publish(store, "r", images_per_source=PER_SOURCE, policy=POLICY), answer
+    return store, publish(store, "r", cache), answer
 
 
 def test_a_clean_dataset_passes(clean):
@@ -92,36 +94,36 @@ def test_by_hand_a_brighter_test_side_is_refused(clean, tmp_path, monkeypatch):
 def small(lake, monkeypatch):
     """A lake with too few photos for any comparison of pictures: no process is started."""
     monkeypatch.setenv("CAT_VALIDATION__PYTHON", "/nowhere")
-    fill_base(lake, per_source=20)
+    fill_base(lake, per_source=10)
     give(lake, "fine", drawing("cats", 30_000), "cat")
     return lake
 
 
-def test_an_unknown_label_stops_the_run(small):
+def test_an_unknown_label_stops_the_run(small, tmp_path):
     give(small, "odd", drawing("dogs", 30_000), "cat")
     record = json.dumps({"photo_id": "odd", "answer": "dog", "said_at": "2026-01-01"}).encode()
     small.write(layout.feedback("odd"), record)
-    prepare(small, "r")
+    prepare(small, "r", tmp_path / "cache")
     with pytest.raises(ValidationFailed, match="feedback/odd.json has the answer 'dog'.*correct or delete"):
         validate(small, "r", champion=None)
     assert not read_json(small, layout.run_json("r", "validation"))["passed"]
 
 
-def test_an_unknown_label_only_warns_when_the_settings_say_so(small, monkeypatch):
+def test_an_unknown_label_only_warns_when_the_settings_say_so(small, tmp_path, monkeypatch):
     small.write(layout.review("fine"), json.dumps({"verdict": "relabel", "label": "lynx"}).encode())
-    prepare(small, "r")
+    prepare(small, "r", tmp_path / "cache")
     monkeypatch.setenv("CAT_VALIDATION__STOPS", "test, champion")
     assert validate(small, "r", champion=None)["labels"] == "warns"
 
 
-def test_a_record_that_is_broken_otherwise_stops_nothing(small):
+def test_a_record_that_is_broken_otherwise_stops_nothing(small, tmp_path):
     small.write(layout.feedback("fine"), b"no JSON")
-    prepare(small, "r")
+    prepare(small, "r", tmp_path / "cache")
     assert validate(small, "r", champion=None)["labels"] == "passed"
 
 
-def test_a_champion_whose_photos_are_unknown_is_told(small):
-    prepare(small, "r")
+def test_a_champion_whose_photos_are_unknown_is_told(small, tmp_path):
+    prepare(small, "r", tmp_path / "cache")
     assert validate(small, "r", champion="gone")["champion"] == "not made"
     notes = {one["name"]: one["note"] for one in read_json(small, layout.run_json("r", "validation"))["comparisons"]}
     assert "gone" in notes["champion"]
@@ -134,20 +136,17 @@ def test_a_crashed_process_stops_the_run(clean, monkeypatch):
         validate(store, "r", champion=None)
 
 
-def test_new_uploads_are_those_that_the_champion_did_not_know(lake, monkeypatch):
-    from include.data.validation.deciding import _sides
-
-    fill_base(lake)
-    give(lake, "old", drawing("cats", 40_001), "cat")
-    prepare(lake, "r1")
-    before = dataset.publish(lake, "r1", images_per_source=PER_SOURCE, policy=POLICY)
-    give(lake, "new", drawing("cats", 40_002), "cat")
-    prepare(lake, "r2")
+def test_new_uploads_are_those_that_the_champion_did_not_know(lake, tmp_path):
+    fill_base(lake, per_source=25)
+    give(lake, "old", drawing_on("train", "cats"), "cat")
+    prepare(lake, "r1", tmp_path / "cache")
+    before = publish(lake, "r1", tmp_path / "cache")
+    give(lake, "new", drawing_on("train", "dogs"), "not_cat")
+    prepare(lake, "r2", tmp_path / "cache")
     manifest = dataset.to_manifest(read_table(lake, layout.run_table("r2", "split")))
-    on_train = set(manifest.loc[manifest["side"] == "train", "key"])
-    known = {layout.upload_photo(name) for name in ("old", "new")} & on_train
-    assert set(_sides(lake, manifest, None)[0]["uploads"]["key"]) == known
-    assert set(_sides(lake, manifest, before)[0]["uploads"]["key"]) == known - {layout.upload_photo("old")}
+    old, new = layout.upload_photo("old"), layout.upload_photo("new")
+    assert set(_sides(lake, manifest, None)[0]["uploads"]["key"]) == {old, new}
+    assert set(_sides(lake, manifest, before)[0]["uploads"]["key"]) == {new}
 
 
 def test_a_warning_is_no_stop():

@@ -1,0 +1,1 @@
+"""The pinned pre-trained network: a photo to a feature vector."""

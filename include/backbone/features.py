@@ -1,0 +1,48 @@
+"""Photos -> feature vectors by the frozen backbone, in one form of its graph everywhere."""
+
+from collections.abc import Callable
+from functools import cache, partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from include.backbone.architecture import assign_weights, build_backbone
+from include.backbone.version import FEATURES
+from include.backbone.weights import load_weights
+
+BATCH = 32  # photos at a time: larger batches are no faster, and memory stays flat
+Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # photos (n, size, size, 3) -> one row each
+
+
+def features(photos: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """The pooled last feature map of each photo: uint8 (n, 224, 224, 3) to float16 (n, 1280).
+
+    A photo's vector depends neither on the photos beside it nor on the number of threads. Raises BackboneError where
+    the package with the weights is missing or is not the pinned one.
+    """
+    graph = _backbone()
+    rows = [np.empty((0, FEATURES), np.float32)]
+    rows += [graph(photos[start : start + BATCH]) for start in range(0, len(photos), BATCH)]
+    return np.concatenate(rows).astype(np.float16)
+
+
+def freeze(network: keras.Model) -> Graph:
+    """A network as one graph with its weights as constants, for any number of photos.
+
+    A call of a Keras model runs each layer from Python, which costs many times what the layers compute; variables cost
+    a third more than constants for a single photo (`bench/inference.py`).
+    """
+    photos = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+    graph = tf.function(partial(network, training=False), input_signature=[photos]).get_concrete_function()
+    frozen = convert_variables_to_constants_v2(graph)
+    return lambda batch: np.asarray(frozen(tf.constant(batch))[0])
+
+
+@cache
+def _backbone() -> Graph:
+    network = build_backbone()
+    assign_weights(network, load_weights())
+    return freeze(keras.Model(network.input, keras.layers.GlobalAveragePooling2D()(network.output)))

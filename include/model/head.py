@@ -1,0 +1,137 @@
+"""The linear head on the backbone's features: how it is fitted in seconds, and how both become one network."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from include.backbone.architecture import assign_weights, build_backbone
+from include.backbone.version import FEATURES
+from include.backbone.weights import load_weights
+from include.model.examples import Examples
+from include.model.hyperparameters import Hyperparameters
+from include.model.network import HEAD, POOL, kind_loss
+from include.records import CAT, KINDS
+
+SCALE = "standardise"
+LEAST_SPREAD = 0.01  # a feature that hardly varies in training must not decide about photos where it does
+PATIENCE = 10  # epochs without a lower loss on val: the loss falls again as the learning rate does
+OnEpoch = Callable[[int, dict[str, float]], None]  # gets each epoch, from 0, and its losses
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of examples, each epoch in an order of its own that follows from the seed; without one in their order."""
+
+    def __init__(self, examples: Examples, *, size: int, seed: int | None = None) -> None:
+        super().__init__()
+        self.examples, self.size, self.seed, self.epoch = examples, size, seed, 0
+        self.order = np.arange(len(examples))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
+
+    def __getitem__(self, number: int) -> tuple[NDArray, NDArray, NDArray]:
+        batch = self.examples.take(self.order[number * self.size : (number + 1) * self.size])
+        return batch.features, batch.allowed, batch.weights
+
+    def on_epoch_end(self) -> None:
+        if self.seed is not None:
+            self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.examples))
+        self.epoch += 1
+
+
+def fit_head(
+    train: Examples,
+    val: Examples | None,
+    chosen: Hyperparameters,
+    *,
+    l2_penalty: float,
+    epochs: int,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+) -> keras.Model:
+    """Features float32 (batch, 1280) -> logits (batch, 4): standardised, then linear with an L2 penalty.
+
+    Stops early by the loss on val, and returns the weights that had the lowest; without val all epochs count. That loss
+    holds the penalty: without it the first epochs, whose weights are large, look better on val and are worse on photos
+    from elsewhere. Same arguments, same weights.
+    """
+    keras.utils.set_random_seed(seed)
+    head = _build(train, chosen, l2_penalty=l2_penalty)
+    steps = epochs * -(-len(train) // chosen.batch_size)
+    head.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(chosen.learning_rate, steps)),
+        loss=_smoothed(chosen.label_smoothing),
+        weighted_metrics=[kind_loss],
+        jit_compile=False,
+    )
+    weights = np.where(train.allowed[:, CAT] > 0, chosen.cat_weight, 1).astype(np.float32) * train.weights
+    batches = Batches(Examples(train.features, train.allowed, weights), size=chosen.batch_size, seed=seed)
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
+    watched = Batches(val, size=1024) if val else None
+    callbacks = [tell, stop] if val else [tell]
+    head.fit(batches, validation_data=watched, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
+    return head
+
+
+def _build(train: Examples, chosen: Hyperparameters, *, l2_penalty: float) -> keras.Model:
+    scale = layers.Normalization(name=SCALE)
+    scale.adapt(_mean_and_spread(train.features))
+    features = keras.Input((FEATURES,), name="features")
+    x = layers.Dropout(chosen.input_dropout, name="dropout")(scale(features))
+    x = layers.Dense(KINDS, kernel_regularizer=keras.regularizers.L2(l2_penalty), name=HEAD)(x)
+    return keras.Model(features, x, name="head")
+
+
+def _mean_and_spread(features: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Two rows with the mean and the variance of all: what `adapt` needs, without all rows as float32."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    chunks = np.array_split(features, max(1, len(features) // 4096))
+    spread = np.sqrt(sum(((chunk - mean) ** 2).sum(axis=0) for chunk in chunks) / len(features))
+    spread = np.maximum(spread, LEAST_SPREAD)
+    return np.stack([mean - spread, mean + spread]).astype(np.float32)
+
+
+def _smoothed(amount: float) -> Callable:
+    """The loss of the contracts, of which a share asks for all kinds alike (label smoothing, Szegedy et al., 2016)."""
+
+    def loss(allowed: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return (1 - amount) * kind_loss(allowed, logits) - amount * ops.mean(ops.log_softmax(logits), axis=-1)
+
+    return loss
+
+
+def join(head: keras.Model) -> keras.Model:
+    """Backbone and head as one new network: uint8 RGB (batch, 224, 224, 3) -> logits (batch, 4).
+
+    The standardisation is folded into the linear layer: what is served ends with pooled features and one `Dense`.
+    """
+    backbone = build_backbone()
+    assign_weights(backbone, load_weights())
+    x = layers.GlobalAveragePooling2D(name=POOL)(backbone.output)
+    network = keras.Model(backbone.input, layers.Dense(KINDS, name=HEAD)(x), name="are_you_a_cat")
+    network.get_layer(HEAD).set_weights(_fold(head))
+    return network
+
+
+def head_of(network: keras.Model) -> keras.Model:
+    """The linear layer of a network of ``join``, by itself: features float32 (batch, 1280) -> logits (batch, 4)."""
+    features = keras.Input((FEATURES,), name="features")
+    return keras.Model(features, network.get_layer(HEAD)(features), name="head")
+
+
+def score_features(head: keras.Model, features: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Logits of each photo, float32 (photos, 4)."""
+    return np.asarray(head.predict(features, batch_size=4096, verbose=0))
+
+
+def _fold(head: keras.Model) -> list[NDArray]:
+    """Kernel and bias of the linear layer for features as they are."""
+    scale, (kernel, bias) = head.get_layer(SCALE), head.get_layer(HEAD).get_weights()
+    mean, variance = (np.asarray(part, np.float64).reshape(-1) for part in (scale.mean, scale.variance))
+    kernel = kernel / np.sqrt(variance)[:, None]
+    return [kernel, bias - mean @ kernel]
