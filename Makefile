@@ -54,8 +54,9 @@ test-slow: .venv/ready .venv-validation/ready  ## what takes longer: kills, inte
 check: .venv/ready  ## ruff (lint and format), mypy, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include && $(BIN)/python -m pytest -q tests/test_layers.py
 
-bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchmarks.md [BASE_DATA=FOLDER]
-	@$(BIN)/python -m bench.training $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
+bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchmarks.md [BASE_DATA=FOLDER] [HELD_OUT=FOLDER]
+	@$(BIN)/python -m bench.training $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)') \
+	  $(if $(HELD_OUT),--held-out '$(HELD_OUT)')
 
 bench-data: .venv/ready  ## measure what the checks of photos find; writes docs/data-checks.md [BASE_DATA=FOLDER]
 	@$(BIN)/python -m bench.data_quality $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')

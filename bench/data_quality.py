@@ -33,12 +33,12 @@ Of {photos} photos of the lake, seven copies each were added to it, and looked f
 Recall: how many were found to show their original. Precision: of the pairs that a planted photo is in, those that go
 back to one photo, or to two that were a pair before."""
 LABELS = """\
-The labels of {share:.0%} of the train side were turned in the lake itself, {draws} times at random. The task
+The labels of {share:.0%} of the train side were turned in the lake itself, drawn at random (draws: {draws}). The task
 `check_labels` judges each label by P(label) of a linear model that did not see the photo, and leaves out those below
 `max_quality` ({limit}). Goals: of the turned labels 0.97 in the tenth with the lowest P(label), and 0.90 left out; of
 the labels left out 0.95 turned. Some labels that nobody turned are wrong all the same: in the lake as it came {known}
-are doubted, and the last column says how many of the others are among them."""
-LIMITS = "All draws together, with other values of `max_quality`:"
+are left out, and the last column says how many of the other labels are among them."""
+LIMITS = "All draws together, with other values of `max_quality`; the setting is bold:"
 POISON = """\
 {gifts} photos of the train side were taken out of the lake and given back as uploads: {share:.0%} of the labels of
 {visitors} are turned, and one session gives the other {flood}, every label turned. The difference is average precision
@@ -48,7 +48,7 @@ uploads trained, by what was true of their label; the goal for 60 turned and 140
 130. Each model was trained once, with the default hyperparameters. The mean difference is {mean:+.4f}."""
 AGREEMENTS = """\
 Uploads must agree with the base photos: P(label) at least `min_agreement` ({limit}). With other values these would have
-trained, in each draw:"""
+trained, in each draw; the setting is bold:"""
 MEMORY = """\
 The task `check_labels` on {photos:,} photos with random features, in a process of its own, from a lake that is a
 folder. The goal is a peak of at most 2.5 GB."""
@@ -119,7 +119,14 @@ def labels_part(given: argparse.Namespace, lake: LocalStore, settings: Settings,
         draws.append(measure_labels(spoiled, settings, share=given.turned, seed=seed, known=known))
     limit = settings.policy.labels.max_quality
     text = LABELS.format(share=given.turned, draws=given.seeds, limit=limit, known=len(known))
-    head = ("draw", "turned labels judged", "in the lowest tenth", *SHARES, "others left out", "of them doubted before")
+    head = (
+        "draw",
+        "turned labels judged",
+        "in the lowest tenth",
+        *SHARES,
+        "others left out",
+        "of them left out before",
+    )
     rows = [label_row(seed, draw) for seed, draw in enumerate(draws, 1)]
     limits = [(mark(row["threshold"], limit), *shares(row)) for row in pool(draws)]
     return page_part("Turned labels", text, table(head, rows), LIMITS, table(("`max_quality`", *SHARES), limits))

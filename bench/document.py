@@ -41,10 +41,10 @@ WITH_HELD_OUT = """\
 Rows about photos from elsewhere ({photos:,} of them, which no recipe was given) say what to expect of others."""
 DETAILS = "In brackets: 95 % bootstrap intervals. Precision and recall are by each model's own decision rule."
 ONE_PHOTO = """\
-Milliseconds for one photo in memory, {calls} calls of each kind, in turns; no HTTP. The served model gets a photo's
-bytes and returns a verdict; with an explanation also a picture. The goal for the served model is at most {goal} times
-decoding and the network alone, at p50. The network runs with its weights as constants of the graph; with variables
-instead it takes {variables} times as long at p50."""
+Milliseconds for one photo in memory, {calls} calls of each kind, in random order; no HTTP. The served model gets a
+photo's bytes and returns a verdict; with an explanation also a picture. The goal for the served model is at most {goal}
+times decoding and the network alone, at p50. The network runs with its weights as constants of the graph; with
+variables instead it takes {variables} times as long at p50."""
 GROWTH = """\
 The default with photos of growing number, all of it for the first time. The last row says how many times the first
 size the last one is."""
@@ -81,7 +81,7 @@ def costs(recipes: Mapping[str, Measured]) -> str:
         ("tuning, s", seconds_of("tuning")),
         ("head, s", seconds_of("head")),
         ("one epoch, s", epoch_seconds),
-        ("epochs", lambda recipe: len(recipe["epochs"]) if "epochs" in recipe else None),
+        ("epochs", lambda recipe: len(recipe["epoch_ends"]) if "epoch_ends" in recipe else None),
         ("training in all, s", seconds_of("training")),
         ("peak memory, GB", gigabytes),
     ]
@@ -142,9 +142,9 @@ def seconds_of(part: str) -> Read:
 
 def epoch_seconds(recipe: Measured) -> float | None:
     """The median of all epochs but the first, which also builds TensorFlow's graphs; of one epoch, that one."""
-    if "epochs" not in recipe:
+    if "epoch_ends" not in recipe:
         return None
-    ends = [0.0, *(epoch["seconds"] for epoch in recipe["epochs"])]
+    ends = [0.0, *recipe["epoch_ends"]]
     taken = [end - begin for begin, end in zip(ends, ends[1:], strict=False)]
     return float(median(taken[1:] or taken))
 

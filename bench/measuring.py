@@ -40,18 +40,17 @@ class Job(JsonRecord):
 
 
 class Curve:
-    """Average precision on val after each epoch, and the seconds from the making of this object to then."""
+    """When each epoch ended, in seconds since the making of this object; says how good it was on val."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.epochs: list[dict[str, float]] = []
+        self.ends: list[float] = []
         self._began = time.perf_counter()
 
     def add(self, average_precision: float) -> None:
-        seconds = time.perf_counter() - self._began
-        self.epochs.append({"seconds": seconds, "average_precision": float(average_precision)})
+        self.ends.append(time.perf_counter() - self._began)
         say(
-            f"{self.job.name}: epoch {len(self.epochs)} of {self.job.epochs} ended at {seconds:,.1f} s, "
+            f"{self.job.name}: epoch {len(self.ends)} of {self.job.epochs} ended at {self.ends[-1]:,.1f} s, "
             f"average precision on val {average_precision:.3f}"
         )
 

@@ -31,8 +31,8 @@ def main() -> None:
     seconds = {"loading": watch.lap("loading")}
     curve = Curve(job)
     network = train(sides["train"], sides["val"], curve)
-    seconds["training"] = curve.epochs[-1]["seconds"]
-    result = {"seconds": seconds, "epochs": curve.epochs, "threshold": THRESHOLD}
+    seconds["training"] = curve.ends[-1]
+    result = {"seconds": seconds, "epoch_ends": curve.ends, "threshold": THRESHOLD}
     test = photos[photos["side"] == "test"]
     result |= {"test": judge(test, score(network, sides["test"]), threshold=THRESHOLD), "peak_bytes": peak_bytes()}
     if job.elsewhere:

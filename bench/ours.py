@@ -66,8 +66,8 @@ def train_scratch(
         checkpoints=Checkpoints(Path(job.scratch) / "checkpoints"),
         tell=lambda _, losses: curve.add(losses["val_average_precision"]),
     )
-    seconds["training"] = curve.epochs[-1]["seconds"]
-    return network, {"seconds": seconds, "epochs": curve.epochs}
+    seconds["training"] = curve.ends[-1]
+    return network, {"seconds": seconds, "epoch_ends": curve.ends}
 
 
 def train_default(

@@ -64,7 +64,7 @@ def test_only_settings_reads_the_environment():
 
 def test_keys_are_spelled_in_layout_only():
     """No other file of include builds a key of the lake from text."""
-    prefixes = ("base/", "uploads/", "feedback/", "reviews/", "tombstones/", "facts/", "datasets/", "runs/")
+    prefixes = ("base/", "uploads/", "feedback/", "reviews/", "tombstones/", "facts/", "datasets/", "runs/", "tuned/")
     for path in python_files("include"):
         strings = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
         docstrings = {
@@ -78,6 +78,7 @@ def test_keys_are_spelled_in_layout_only():
 
 def test_tasks_that_use_no_network_load_no_tensorflow():
     """Its import costs more than all else that they do."""
-    tasks = "include.release.redeploy, include.release.report, include.release.weaknesses, include.model.tuning"
-    program = f"import sys, {tasks}; sys.exit('tensorflow' in sys.modules)"
+    data = "include.data.facts, include.data.dataset, include.data.validation.deciding"
+    model = "include.model.tuning, include.release.redeploy, include.release.report, include.release.weaknesses"
+    program = f"import sys, {data}, {model}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0

@@ -80,7 +80,7 @@ def fit_head(
 
 def _build(train: Examples, chosen: Hyperparameters, *, l2_penalty: float) -> keras.Model:
     scale = layers.Normalization(name=SCALE)
-    scale.adapt(_mean_and_spread(train.features))
+    scale.adapt(_mean_and_spread(train.features))  # of two rows it takes the mean and variance of all
     features = keras.Input((FEATURES,), name="features")
     x = layers.Dropout(chosen.input_dropout, name="dropout")(scale(features))
     x = layers.Dense(KINDS, kernel_regularizer=keras.regularizers.L2(l2_penalty), name=HEAD)(x)
@@ -106,22 +106,21 @@ def _smoothed(amount: float) -> Callable:
 
 
 def join(head: keras.Model) -> keras.Model:
-    """Backbone and head as one new network: uint8 RGB (batch, 224, 224, 3) -> logits (batch, 4).
-
-    The standardisation is folded into the linear layer: what is served ends with pooled features and one `Dense`.
-    """
+    """Backbone and head as one new network: uint8 RGB (batch, 224, 224, 3) -> logits (batch, 4)."""
     backbone = build_backbone()
     assign_weights(backbone, load_weights())
     x = layers.GlobalAveragePooling2D(name=POOL)(backbone.output)
+    x = _standardise(head.get_layer(SCALE))(x)
     network = keras.Model(backbone.input, layers.Dense(KINDS, name=HEAD)(x), name="are_you_a_cat")
-    network.get_layer(HEAD).set_weights(_fold(head))
+    network.get_layer(HEAD).set_weights(head.get_layer(HEAD).get_weights())
     return network
 
 
 def head_of(network: keras.Model) -> keras.Model:
-    """The linear layer of a network of ``join``, by itself: features float32 (batch, 1280) -> logits (batch, 4)."""
+    """The head of a network of ``join``, by itself: features float32 (batch, 1280) -> logits (batch, 4)."""
     features = keras.Input((FEATURES,), name="features")
-    return keras.Model(features, network.get_layer(HEAD)(features), name="head")
+    x = network.get_layer(SCALE)(features)
+    return keras.Model(features, network.get_layer(HEAD)(x), name="head")
 
 
 def score_features(head: keras.Model, features: NDArray[np.float16]) -> NDArray[np.float32]:
@@ -129,9 +128,9 @@ def score_features(head: keras.Model, features: NDArray[np.float16]) -> NDArray[
     return np.asarray(head.predict(features, batch_size=4096, verbose=0))
 
 
-def _fold(head: keras.Model) -> list[NDArray]:
-    """Kernel and bias of the linear layer for features as they are."""
-    scale, (kernel, bias) = head.get_layer(SCALE), head.get_layer(HEAD).get_weights()
-    mean, variance = (np.asarray(part, np.float64).reshape(-1) for part in (scale.mean, scale.variance))
-    kernel = kernel / np.sqrt(variance)[:, None]
-    return [kernel, bias - mean @ kernel]
+def _standardise(like: layers.Normalization) -> layers.Normalization:
+    """A layer of its own with the same mean and variance."""
+    mean, spread = (np.asarray(part).reshape(-1) for part in (like.mean, np.sqrt(like.variance)))
+    layer = layers.Normalization(name=SCALE)
+    layer.adapt(np.stack([mean - spread, mean + spread]))
+    return layer

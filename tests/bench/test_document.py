@@ -9,7 +9,7 @@ ELSEWHERE = METRICS | {"photos": 40, "called_cat": dict.fromkeys(SOURCES, {"phot
 
 
 def recipe(*ends: float, peak: float = 1e9, **seconds: float) -> dict:
-    epochs = {"epochs": [{"seconds": float(end), "average_precision": 0.5} for end in ends]} if ends else {}
+    epochs = {"epoch_ends": [float(end) for end in ends]} if ends else {}
     return {"seconds": seconds, "peak_bytes": peak, "threshold": 0.3, "test": METRICS, **epochs}
 
 

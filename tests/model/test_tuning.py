@@ -177,6 +177,19 @@ def test_a_killed_search_repeats_no_finished_trial_and_comes_to_the_same_end(pla
     assert ran[4:] == resumed
 
 
+def test_a_search_that_could_not_reach_mlflow_is_not_made_again(place, ran, monkeypatch):
+    def unreachable(*shown) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as once:
+        once.setattr(search, "log_trials", unreachable)
+        with pytest.raises(ConnectionError):
+            tune(place, "r1", "d1", PARAMS, settings=settings())
+    assert not list(place.keys("tuned/"))
+    tune(place, "r1", "d1", PARAMS, settings=settings())
+    assert len(ran) == 4
+
+
 def test_what_a_killed_search_left_serves_no_other_search():
     def name(digest: str = "d1", known: Hyperparameters = DEFAULTS, epochs: int = 20, **given) -> str:
         return search.fingerprint(settings(**given), digest, [known], epochs=epochs)

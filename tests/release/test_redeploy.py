@@ -17,11 +17,11 @@ from include.errors import ModelError
 from include.lake import layout
 from include.lake.formats import read_json, to_json, write_json, write_table
 from include.model.tracking import connect
-from include.records import Decision, DecisionRule, RetrainParams, Rule
+from include.records import CONTRACT, Decision, DecisionRule, RetrainParams, Rule
 from include.release import redeploy as redeploying
 from include.release.contest import hold_contest, read_decision, refusals
 from include.release.redeploy import redeploy
-from include.release.registry import ALIAS, MODEL, champion_version, predecessor_of, promote, register
+from include.release.registry import ALIAS, CONTRACT_TAG, MODEL, champion_version, predecessor_of, promote, register
 from tests.models import add_version
 from tests.pictures import plain
 from tests.release.test_registry import tamper
@@ -401,10 +401,20 @@ def make_tampered(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> str:
     return version
 
 
+def of_an_older_release(client: MlflowClient, mlflow_run: str, tmp_path: Path) -> str:
+    version = add_version(run=f"older-{mlflow_run}")
+    client.set_model_version_tag(MODEL, version, CONTRACT_TAG, "2")
+    return version
+
+
 DAMAGED = pytest.mark.parametrize(
     ("damaged", "reason"),
-    [(register_garbage, "is no whole .keras archive"), (make_tampered, "have the sum")],
-    ids=["unloadable", "tampered"],
+    [
+        (register_garbage, "is no whole .keras archive"),
+        (make_tampered, "have the sum"),
+        (of_an_older_release, f"follows contract 2, and this code {CONTRACT}: run retrain once"),
+    ],
+    ids=["unloadable", "tampered", "older"],
 )
 
 
