@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from bench.covering import Photo
-from include.backbone.version import SIZE
+from include.backbone import SIZE
 from include.images.decoding import decode_pixels
 from include.model.explanation import Floats
 

@@ -21,8 +21,7 @@ the train split and watch the val split.
 - **original**: grey photos of 256 pixels, all in memory as float32; five plain convolutions, Adam, batches of 64, no
   augmentation, threshold 0.5.
 - **scratch** (`CAT_NETWORK=scratch`): the product's small network, which learns from the photos alone, at
-  {image_size} pixels. Photos are decoded into an empty cache, and each epoch leaves a checkpoint. The decision rule is
-  fitted on val.
+  {image_size} pixels. Photos are decoded once, and each epoch leaves a checkpoint. The decision rule is fitted on val.
 - **default**: facts and features of every photo by the frozen EfficientNet-Lite0, a search for hyperparameters of at
   most {tune_trials} trials, and a linear head. The decision rule is fitted on out-of-fold scores of train and val.
 

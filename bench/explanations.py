@@ -26,8 +26,8 @@ from bench.document import table
 from bench.measuring import say
 from bench.photos import check_sides, list_photos
 from bench.shares import WAYS, Shares, compare_with_shapley
+from include.backbone import SIZE
 from include.backbone.features import Graph, features, freeze
-from include.backbone.version import SIZE
 from include.images.decoding import decode_pixels
 from include.model.evaluation import cat_log_odds
 from include.model.examples import Examples, allowed_kinds

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.lakes import RUN
 from bench.measuring import Job, Stopwatch, give, peak_bytes
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.data import dataset
 from include.data.features import write_features
 from include.data.split import bucket, side_of

@@ -18,13 +18,12 @@ from include.lake.formats import write_table
 from include.lake.local import LocalStore
 from include.model.checkpoints import Checkpoints
 from include.model.evaluation import cat_probability
-from include.model.fitting import fit
+from include.model.fitting import fit, score
 from include.model.head import join
 from include.model.hyperparameters import chosen_for
 from include.model.jobs import from_scratch
 from include.model.packaging import save_package
 from include.model.pixels import load_pixels
-from include.model.scoring import score
 from include.model.tracking import EXPERIMENT, connect
 from include.model.training import fit_default_head
 from include.model.tuning import tune
@@ -48,16 +47,16 @@ def main() -> None:
     result["test"] = judge(held_out.photos[of_test], probability, threshold=rule.threshold)
     result |= {"photos": len(manifest), "threshold": rule.threshold, "peak_bytes": peak_bytes()}
     if job.elsewhere:
-        result["elsewhere"] = judge_elsewhere(job, network, rule, settings)
+        result["elsewhere"] = judge_elsewhere(job, network, rule)
     give(result | {"package": str(package(network, rule, Path(job.scratch)))})
 
 
 def train_scratch(
     job: Job, store: LocalStore, manifest: pd.DataFrame, settings: Settings, params: RetrainParams
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Decode all photos into an empty cache, then train as the task `train` does."""
+    """Decode all photos, then train as the task `train` does."""
     watch = Stopwatch(job)
-    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=settings.image_size)
+    pixels = load_pixels(store, manifest, size=settings.image_size)
     seconds, curve = {"loading": watch.lap("decoding")}, Curve(job)
     network = fit(
         pixels,
@@ -88,10 +87,10 @@ def train_default(
     return network, {"seconds": seconds}
 
 
-def judge_elsewhere(job: Job, network: keras.Model, rule: DecisionRule, settings: Settings) -> dict[str, Any]:
+def judge_elsewhere(job: Job, network: keras.Model, rule: DecisionRule) -> dict[str, Any]:
     """Photos from other sources, by the network as it is served: pixels in."""
-    photos, folder = read_manifest(job.elsewhere), Path(job.scratch) / "elsewhere"
-    pixels = load_pixels(LocalStore(Path(job.elsewhere)), photos, folder=folder, size=int(network.input_shape[1]))
+    photos = read_manifest(job.elsewhere)
+    pixels = load_pixels(LocalStore(Path(job.elsewhere)), photos, size=int(network.input_shape[1]))
     probability = cat_probability(score(network, pixels, photos), rule)
     return judge(photos, probability, threshold=rule.threshold)
 

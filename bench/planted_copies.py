@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.lakes import RUN, collect, sound_keys
 from include.data import dataset
-from include.data.compared import compare
+from include.data.copies import compare
 from include.images.decoding import decode
 from include.lake import layout
 from include.lake.local import LocalStore

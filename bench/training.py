@@ -19,6 +19,7 @@ from bench import measuring, photos
 from bench.document import compose, spell
 from bench.machine import describe_machine
 from bench.measuring import Job, say
+from include.errors import DatasetError
 from include.images.synthetic import PER_SOURCE
 from include.records import SIDES, SOURCES
 from include.settings import ROOT, Network, Settings
@@ -81,11 +82,17 @@ def gather(given: argparse.Namespace, scratch: Path) -> tuple[pd.DataFrame, pd.D
 
 
 def gather_held_out(given: argparse.Namespace, compared: pd.DataFrame, scratch: Path) -> str:
-    """A lake with the photos from elsewhere, without exact copies of the others; nothing where no folder was given."""
+    """A lake with the photos from elsewhere, without exact copies of the others; nothing where no folder was given.
+
+    Raises DatasetError where they cannot judge.
+    """
     if not given.held_out:
         return ""
     others = photos.list_photos(given.held_out.resolve(), per_source=ALL, seed=Settings().seed)
-    return str(photos.place(others[~others["sha256"].isin(compared["sha256"])], scratch / "elsewhere"))
+    others = others[~others["sha256"].isin(compared["sha256"])]
+    if others["label"].nunique() < 2:
+        raise DatasetError(f"{given.held_out} lacks cats or others that are not in {given.photos}: give other photos")
+    return str(photos.place(others, scratch / "elsewhere"))
 
 
 def measure(

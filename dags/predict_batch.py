@@ -31,7 +31,7 @@ def predict_batch():
     @task
     @fails_for_good
     def ask(*, run_id: str, params: dict) -> dict:
-        from include.serving.batch import predict
+        from include.serving.ask import predict
 
         return predict(open_lake(), run_id, params["folder"])
 

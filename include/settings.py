@@ -191,11 +191,6 @@ class Settings(BaseSettings):
         return self.lake_url or f"file://{self.home / 'lake'}"
 
     @property
-    def pixel_cache(self) -> Path:
-        """Where decoded pixels of base photos are kept."""
-        return self.home / "cache" / "pixels"
-
-    @property
     def feature_cache(self) -> Path:
         """Where the features of base photos are kept."""
         return self.home / "cache" / "features"

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from include.backbone.version import FEATURES, SIZE
+from include.backbone import FEATURES, SIZE
 from include.backbone.weights import Weights
 
 # repeats, kernel, stride of the first, expansion, filters out

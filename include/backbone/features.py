@@ -9,8 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from include.backbone import FEATURES
 from include.backbone.architecture import assign_weights, build_backbone
-from include.backbone.version import FEATURES
 from include.backbone.weights import load_weights
 
 BATCH = 32  # photos at a time: larger batches are no faster, and memory stays flat

@@ -3,6 +3,7 @@
 Hashes propose candidates, pixels confirm them, so that neither a missed copy nor a look-alike depends on one number.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,12 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from include.data.facts import read_thumbnails, unpack_hashes
 from include.images.perceptual_hash import MIDDLES, turn
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import read_table, write_table
+from include.settings import Copies
+
+log = logging.getLogger(__name__)
 
 AT = 32  # pixels: two photos are compared at this side
 NEARBY = (-0.03, -0.015, 0.0, 0.015, 0.03)  # a crop lies between two middles: both neighbours are tried
 QUERIES = 4096  # how many photos ask at a time, and
 AT_ONCE = 50_000  # how many pairs are compared, so that memory stays flat
+NO_PAIRS = pd.DataFrame({"first": [], "second": [], "likeness": []}).astype({"first": "string", "second": "string"})
 Thumbnails = Callable[[NDArray[np.int64]], NDArray[np.uint8]]  # rows -> (rows, side, side)
 
 
@@ -75,6 +84,42 @@ def find_pairs(
     two = np.sort(names[candidates[kept][:, [0, 2]]].astype(str), axis=1)
     pairs = pd.DataFrame({"first": two[:, 0], "second": two[:, 1], "likeness": np.concatenate(likeness)[kept]})
     return pairs.groupby(["first", "second"], as_index=False)["likeness"].max()
+
+
+def compare(store: ObjectStore, facts: pd.DataFrame, rules: Copies) -> pd.DataFrame:
+    """All pairs of equal pictures among these photos: columns first, second (keys), likeness (0 to 1).
+
+    ``facts`` has a row per photo with its hashes. Whoever was compared before is compared with new photos only.
+    """
+    facts = facts[facts["codes"].notna()].sort_values("key", ignore_index=True)
+    kept = layout.copies(f"{rules.max_distance}-{rules.min_likeness}")
+    known = read_table(store, kept) if store.exists(kept) else NO_PAIRS
+    new = ~facts["key"].isin(known["first"]).to_numpy(bool)
+    if new.any():
+        known = pd.concat([known, _alone(facts["key"][new]), _compare(store, facts, new, rules)], ignore_index=True)
+        write_table(store, kept, known)
+    pairs = known.dropna(subset="second")
+    here = pairs["first"].isin(facts["key"]) & pairs["second"].isin(facts["key"])
+    log.info("%d new photos compared with %d; %d pairs in all", new.sum(), len(facts), here.sum())
+    return pairs[here].sort_values(["first", "second"], ignore_index=True)
+
+
+def _compare(store: ObjectStore, facts: pd.DataFrame, new: np.ndarray, rules: Copies) -> pd.DataFrame:
+    codes, upright = unpack_hashes(facts)
+    return find_pairs(
+        facts["key"].to_numpy(),
+        codes,
+        upright,
+        lambda rows: read_thumbnails(store, facts.iloc[rows]),
+        new=new,
+        max_distance=rules.max_distance,
+        min_likeness=rules.min_likeness,
+    )
+
+
+def _alone(keys: pd.Series) -> pd.DataFrame:
+    """A photo without a partner: how the table remembers that it was compared."""
+    return pd.DataFrame({"first": keys, "second": pd.NA, "likeness": np.nan})
 
 
 def _within(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from include.backbone.version import VERSION
+from include.backbone import VERSION
 from include.data import dedupe, labels, split
 from include.data.card import draw_card, draw_clusters
-from include.data.compared import compare
+from include.data.copies import compare
 from include.data.facts import HASHES, read_facts
 from include.data.features import read_features
 from include.data.snapshot import POLICY_VERSION, read_snapshot

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from include.backbone.version import SIZE, VERSION
+from include.backbone import SIZE, VERSION
 from include.data.features import names_with_features, write_features
 from include.data.snapshot import read_snapshot
 from include.data.split import bucket

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from include.backbone.version import FEATURES, VERSION
+from include.backbone import FEATURES, VERSION
 from include.errors import DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore, read_present

@@ -5,18 +5,22 @@ its photo_id (an upload) or by its sha256 (a base photo), as a dataset's card li
 """
 
 import argparse
+import json
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
-from include.errors import BadRecord, CatError, PreconditionFailed
+import pandas as pd
+
+from include.errors import BadRecord, CatError, ObjectNotFound, PreconditionFailed
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
 from include.lake.opening import open_lake
-from include.records import LABELS, JsonRecord, Review, ReviewVerdict
+from include.records import LABELS, Answer, JsonRecord, Review, ReviewVerdict
 
 log = logging.getLogger(__name__)
+ANSWERS = get_args(Answer)
 Record = TypeVar("Record", bound=JsonRecord)
 
 
@@ -38,6 +42,35 @@ def read_records(store: ObjectStore, kind: type[Record], keys: list[str]) -> dic
     """
     bodies = read_many(store, keys)
     return {layout.photo_id_of(key): _parse(kind, key, body) for key, body in zip(keys, bodies, strict=True)}
+
+
+def unknown_labels(store: ObjectStore, base: pd.DataFrame, uploads: pd.DataFrame) -> list[dict[str, str]]:
+    """The key, field and value of each unknown label in the records of a snapshot that could not be read.
+
+    ``base`` and ``uploads`` are the snapshot's tables. What is wrong in another way stays what it was: one photo in
+    quarantine.
+    """
+    unread = [*base.loc[base["problem"].notna(), "sha256"], *uploads.loc[uploads["problem"].notna(), "photo_id"]]
+    return [found for photo_id in unread for found in _unknown(store, photo_id)]
+
+
+def _unknown(store: ObjectStore, photo_id: str) -> list[dict[str, str]]:
+    feedback, review = layout.feedback(photo_id), layout.review(photo_id)
+    said, judged = _read(store, feedback), _read(store, review)
+    found = []
+    if "answer" in said and said["answer"] not in ANSWERS:
+        found.append({"key": feedback, "field": "answer", "value": str(said["answer"]), "known": ", ".join(ANSWERS)})
+    if judged.get("verdict") == "relabel" and judged.get("label") not in LABELS:
+        found.append({"key": review, "field": "label", "value": str(judged.get("label")), "known": ", ".join(LABELS)})
+    return found
+
+
+def _read(store: ObjectStore, key: str) -> dict[str, Any]:
+    try:
+        record = json.loads(store.read(key))
+    except (ObjectNotFound, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _parse(kind: type[Record], key: str, body: bytes) -> Record | BadRecord:

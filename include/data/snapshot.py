@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from include.backbone.version import VERSION
+from include.backbone import VERSION
 from include.data.reviews import keys_about, read_records
 from include.data.uploads import collect_uploads
 from include.errors import BadRecord, DatasetError

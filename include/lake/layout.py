@@ -37,11 +37,6 @@ def upload_record(photo_id: str) -> str:
     return f"{UPLOADS}{photo_id}/record.json"
 
 
-def upload_pixels(photo_id: str, version: str) -> str:
-    """Decoded pixels of an upload: inside its own folder, so that forgetting it forgets them."""
-    return f"{UPLOADS}{photo_id}/pixels-{version}.rgb"
-
-
 def photo_id_of(key: str) -> str:
     """The photo that a key of uploads, feedback, reviews or tombstones speaks of."""
     for prefix in (UPLOADS, FEEDBACK, REVIEWS, TOMBSTONES):

@@ -47,6 +47,11 @@ def fit(
     return best
 
 
+def score(network: keras.Model, pixels: Pixels, manifest: pd.DataFrame) -> NDArray[np.float32]:
+    """Logits of every photo of the manifest, in its order; float32, shape (photos, kinds)."""
+    return np.asarray(network.predict(feeding.ordered_batches(pixels, manifest), verbose=0))
+
+
 def _shuffled(
     pixels: Pixels, manifest: pd.DataFrame, learn: NDArray[np.bool_], job: TrainingJob, *, first_epoch: int
 ) -> tf.data.Dataset:

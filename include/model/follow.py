@@ -25,7 +25,7 @@ def follow(store: ObjectStore, run: str, digest: str, params: RetrainParams) -> 
     job = plan_training(store, run, manifest, params, settings).job
     if job is None:
         raise BadSetting("a head alone needs no further worker: set --fine-tune-epochs, or CAT_NETWORK=scratch")
-    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=job.image_size)
+    pixels = load_pixels(store, manifest, size=job.image_size)
     fit(pixels, manifest, job, checkpoints=None)
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from include.backbone import FEATURES
 from include.backbone.architecture import assign_weights, build_backbone
-from include.backbone.version import FEATURES
 from include.backbone.weights import load_weights
 from include.model.examples import Examples
 from include.model.hyperparameters import Hyperparameters
@@ -19,28 +20,6 @@ SCALE = "standardise"
 LEAST_SPREAD = 0.01  # a feature that hardly varies in training must not decide about photos where it does
 PATIENCE = 10  # epochs without a lower loss on val: the loss falls again as the learning rate does
 OnEpoch = Callable[[int, dict[str, float]], None]  # gets each epoch, from 0, and its losses
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches of examples, each epoch in an order of its own that follows from the seed; without one in their order."""
-
-    def __init__(self, examples: Examples, *, size: int, seed: int | None = None) -> None:
-        super().__init__()
-        self.examples, self.size, self.seed, self.epoch = examples, size, seed, 0
-        self.order = np.arange(len(examples))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self.order) // self.size)
-
-    def __getitem__(self, number: int) -> tuple[NDArray, NDArray, NDArray]:
-        batch = self.examples.take(self.order[number * self.size : (number + 1) * self.size])
-        return batch.features, batch.allowed, batch.weights
-
-    def on_epoch_end(self) -> None:
-        if self.seed is not None:
-            self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.examples))
-        self.epoch += 1
 
 
 def fit_head(
@@ -68,14 +47,29 @@ def fit_head(
         weighted_metrics=[kind_loss],
         jit_compile=False,
     )
-    weights = np.where(train.allowed[:, CAT] > 0, chosen.cat_weight, 1).astype(np.float32) * train.weights
-    batches = Batches(Examples(train.features, train.allowed, weights), size=chosen.batch_size, seed=seed)
+    weighted = Examples(train.features, train.allowed, _weigh(train, chosen.cat_weight))
+    batches = _batches(weighted, size=chosen.batch_size, seed=seed)
     tell = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
-    watched = Batches(val, size=1024) if val else None
+    watched = _batches(val, size=1024) if val else None
     callbacks = [tell, stop] if val else [tell]
     head.fit(batches, validation_data=watched, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
     return head
+
+
+def _batches(examples: Examples, *, size: int, seed: int | None = None) -> tf.data.Dataset:
+    """Batches of all examples, each epoch in another order that follows from the seed; without one in their order."""
+    tensors = [tf.constant(part) for part in (examples.features, examples.allowed, examples.weights)]
+    rows = tf.data.Dataset.range(len(examples))
+    if seed is not None:
+        rows = rows.shuffle(len(examples), seed=seed)
+    return rows.batch(size).map(lambda chosen: tuple(tf.gather(part, chosen) for part in tensors)).prefetch(2)
+
+
+def _weigh(train: Examples, cat_weight: float) -> NDArray[np.float32]:
+    """The weights with cats weighed anew; their sum stays, for it decides how strong the penalty is."""
+    weights = np.where(train.allowed[:, CAT] > 0, cat_weight, 1) * train.weights
+    return np.asarray(weights * (train.weights.sum() / weights.sum()), np.float32)
 
 
 def _build(train: Examples, chosen: Hyperparameters, *, l2_penalty: float) -> keras.Model:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
+from include.backbone import SIZE
 from include.backbone.architecture import UPPER
-from include.backbone.version import SIZE
 from include.model.head import join
 from include.model.network import build_network
 from include.settings import Settings

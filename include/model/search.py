@@ -20,7 +20,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.oracles import RandomSearchOracle
 
-from include.backbone.version import VERSION
+from include.backbone import VERSION
 from include.data.dataset import read_manifest
 from include.errors import TuningError
 from include.lake import layout

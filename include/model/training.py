@@ -1,20 +1,27 @@
 """The task that trains on a dataset version, and leaves the network in MLflow."""
 
+import hashlib
+import inspect
+import json
 import logging
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import mlflow
 import pandas as pd
 
+from include.backbone import VERSION, architecture
 from include.data.dataset import read_manifest
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.progress import Progress
+from include.model import distribution, feeding, fitting, jobs, network, resuming
+from include.model import head as head_module
 from include.model.checkpoints import Checkpoints
 from include.model.examples import load_examples
 from include.model.fitting import fit
@@ -22,7 +29,6 @@ from include.model.head import fit_head, join
 from include.model.hyperparameters import Hyperparameters, chosen_for
 from include.model.jobs import TrainingJob, fine_tuning, from_scratch
 from include.model.pixels import load_pixels
-from include.model.state import state_folder
 from include.model.tracking import attempt, finished_attempt, log_curves, log_epoch, log_validation
 from include.records import RetrainParams
 from include.settings import Settings
@@ -30,6 +36,7 @@ from include.settings import Settings
 log = logging.getLogger(__name__)
 
 NETWORK_FILE = "network/network.keras"  # inside the MLflow run
+CODE = (architecture, network, head_module, jobs, feeding, distribution, resuming, fitting)
 Curves = list[Mapping[str, float]]  # the losses of each epoch
 
 
@@ -103,7 +110,7 @@ def _train_on_pixels(
     settings: Settings,
 ) -> str:
     """Train epoch by epoch, and keep each."""
-    pixels = load_pixels(store, manifest, folder=settings.pixel_cache, size=job.image_size)
+    pixels = load_pixels(store, manifest, size=job.image_size)
     checkpoints = Checkpoints(state_folder(settings, digest, plan.chosen, job))
     begun = checkpoints.latest()
     done = begun.history if begun else ()
@@ -125,6 +132,15 @@ def _train_on_pixels(
         _log_network(trained)
     checkpoints.clear()
     return str(active.info.run_id)
+
+
+def state_folder(settings: Settings, digest: str, chosen: Hyperparameters, job: TrainingJob) -> Path:
+    """Where the checkpoints of one training lie: what a killed try left is of no use to other photos or other code."""
+    parts = [digest, settings.recipe, VERSION, job.name, job.epochs, asdict(chosen)]
+    parts += [version("keras"), version("tensorflow")]
+    code = [inspect.getsource(module) for module in CODE]
+    name = hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
+    return settings.home / "checkpoints" / name
 
 
 def _log_recipe(store: ObjectStore, digest: str, settings: Settings, plan: Plan) -> None:

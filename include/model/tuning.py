@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict
 from typing import Any
 
-from include.backbone.version import VERSION
+from include.backbone import VERSION
 from include.data.dataset import read_manifest
 from include.errors import DatasetError
 from include.lake import layout

@@ -21,13 +21,13 @@ from include.model.calibration import fit_decision_rule
 from include.model.evaluation import cat_probability
 from include.model.evaluation_page import Chosen, Doubt
 from include.model.examples import Examples, load_examples
+from include.model.fitting import score
 from include.model.head import fit_head, head_of, score_features
 from include.model.hyperparameters import chosen_for
 from include.model.network import load_network
 from include.model.out_of_fold import folds_of, out_of_fold
 from include.model.packaging import is_unsure
 from include.model.pixels import load_pixels
-from include.model.scoring import score
 from include.model.slices import Slice, called_cat, measure_slices
 from include.model.tracking import connect
 from include.model.training import NETWORK_FILE
@@ -87,7 +87,7 @@ def score_held_out(
     if is_frozen(settings, params):
         examples = load_examples(store, photos, settings.feature_cache)
         return Scores(photos, score_features(head_of(network), examples.features))
-    pixels = load_pixels(store, photos, folder=settings.pixel_cache, size=int(network.input_shape[1]))
+    pixels = load_pixels(store, photos, size=int(network.input_shape[1]))
     return Scores(photos, score(network, pixels, photos))
 
 

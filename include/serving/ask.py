@@ -6,15 +6,20 @@ model_version, error. A file that cannot be read has an error and stops nothing.
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
 
+from include.data.uploads import collect_uploads
 from include.errors import BaseDataMissing, CatError
 from include.images.decoding import MAX_BYTES
+from include.lake import layout
+from include.lake.base import ObjectStore, read_present
 from include.records import Verdict
 from include.serving.client import ask, bytes_of_photos
 from include.settings import Settings
@@ -69,6 +74,26 @@ def ask_folder(settings: Settings, folder: Path, out: Path) -> int:
     finally:
         draft.unlink(missing_ok=True)
     return len(files)
+
+
+def predict(store: ObjectStore, run: str, folder: str) -> dict[str, str | int]:
+    """Task: ask about every photo; returns the key of the answers and their number. Raises ServerError."""
+    photos = _from_folder(Path(folder)) if folder else _from_uploads(store)
+    rows = list(ask_all(Settings(), photos))
+    key = layout.predictions(datetime.now(UTC).date().isoformat(), run)
+    store.write(key, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return {"key": key, "photos": len(rows)}
+
+
+def _from_folder(folder: Path) -> Iterator[Named]:
+    for path in read_folder(folder):
+        yield str(path.relative_to(folder)), read_photo(path)
+
+
+def _from_uploads(store: ObjectStore) -> Iterator[Named]:
+    """A photo that went missing, by a person's hand or by being forgotten just now, is unreadable like a file."""
+    keys = [str(row["key"]) for row in collect_uploads(store)]
+    yield from zip(keys, read_present(store, keys), strict=True)
 
 
 def _batches(photos: Iterable[Named], *, most: int, most_bytes: int) -> Iterator[list[Named]]:

@@ -12,10 +12,10 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from include.backbone import version, weights
+from include import backbone as version
+from include.backbone import FEATURES, SIZE, weights
 from include.backbone.architecture import assign_weights, build_backbone
 from include.backbone.features import BATCH, _backbone, features, freeze
-from include.backbone.version import FEATURES, SIZE
 from include.backbone.weights import Weights, load_weights
 from include.errors import BackboneError
 from include.images import decoding

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import photos
-from bench.training import main, sizes
+from bench.training import gather_held_out, main, read_options, sizes
 from include.data.split import bucket, side_of
 from include.errors import BaseDataMissing, DatasetError
 from include.lake import layout
@@ -18,11 +18,11 @@ from tests.pictures import drawing
 WANTED = {"train": 12, "val": 2, "test": 2}  # of each source
 
 
-def fill(folder: Path) -> Path:
-    """Drawings of each source on every side."""
+def fill(folder: Path, *, first: int = 0) -> Path:
+    """Drawings of each source on every side, from number ``first`` on."""
     for source in SOURCES:
         (folder / source).mkdir(parents=True)
-        room, number = Counter(WANTED), 0
+        room, number = Counter(WANTED), first
         while room.total():
             body = drawing(source, number)
             side, number = side_of(bucket(hashlib.sha256(body).hexdigest())), number + 1
@@ -69,6 +69,9 @@ def test_a_folder_without_photos_and_too_few_of_them_are_refused(folder, tmp_pat
     with pytest.raises(BaseDataMissing, match="--photos"):
         photos.list_photos(tmp_path, per_source=20, seed=1)
     listed = photos.list_photos(folder, per_source=20, seed=1)
+    given = read_options(["--photos", str(folder), "--held-out", str(folder)])
+    with pytest.raises(DatasetError, match="give other photos"):
+        gather_held_out(given, listed, tmp_path)
     with pytest.raises(DatasetError, match=r"test has \d+ photos"):
         photos.check_sides(listed[(listed["side"] != "test") | (listed["label"] == "cat")])
 
@@ -76,9 +79,9 @@ def test_a_folder_without_photos_and_too_few_of_them_are_refused(folder, tmp_pat
 @pytest.mark.slow
 def test_the_bench_writes_all_its_tables(folder, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("CAT_TUNE_TRIALS", "2")
-    page = tmp_path / "benchmarks.md"
+    page, others = tmp_path / "benchmarks.md", fill(tmp_path / "others", first=1000)
     options = ["--photos-per-source", "20", "--epochs", "1", "--original-epochs", "1", "--growth", "40", "80"]
-    main(["--photos", str(folder), "--held-out", str(fill(tmp_path / "others")), "--out", str(page), *options])
+    main(["--photos", str(folder), "--held-out", str(others), "--out", str(page), *options])
     text, output = page.read_text(), capfd.readouterr().out
     for begin in ("one epoch, s", "tuning, s", "recall, random test split", "the served model", "x "):
         assert f"| {begin}" in text

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.data import card
 from include.data.card import draw_card, draw_clusters
 from include.data.dedupe import COPY, CROWD, DROPPED

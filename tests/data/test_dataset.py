@@ -8,7 +8,7 @@ import shutil
 import pytest
 from PIL import ImageOps
 
-from include.backbone.version import VERSION
+from include.backbone import VERSION
 from include.data import dataset, facts, features, snapshot
 from include.data.reviews import save_review
 from include.data.split import bucket, side_of

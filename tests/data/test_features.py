@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.backbone.version import FEATURES, VERSION
+from include.backbone import FEATURES, VERSION
 from include.data import features
 from include.data.features import names_with_features, read_features, write_features
 from include.errors import DatasetError

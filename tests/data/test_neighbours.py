@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.data import neighbours
 from include.data.features import write_features
 from include.data.neighbours import add_neighbours, nearest

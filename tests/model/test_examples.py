@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.data.features import write_features
 from include.lake import layout
 from include.model.examples import allowed_kinds, load_examples

@@ -10,8 +10,8 @@ from keras import layers
 from PIL import Image
 from scipy.special import logsumexp
 
+from include.backbone import FEATURES, SIZE
 from include.backbone.features import freeze
-from include.backbone.version import FEATURES, SIZE
 from include.errors import ModelError
 from include.model.explanation import SIDE, explain_by, kind_shares, lay_over, linear_part, log_odds_shares, smooth
 from include.model.head import join

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.model import jobs, state
 from include.model.checkpoints import ENDED_AT, Checkpoints
 from include.model.examples import Examples
@@ -24,7 +24,7 @@ from include.model.jobs import TrainingJob, fine_tuning, from_scratch
 from include.model.network import build_network
 from include.model.pixels import Pixels
 from include.model.resuming import best_epoch, is_over
-from include.model.state import state_folder
+from include.model.training import state_folder
 from include.records import KINDS
 from include.settings import ROOT, Settings
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from include.backbone import FEATURES, SIZE
 from include.backbone.features import features, freeze
-from include.backbone.version import FEATURES, SIZE
 from include.images.decoding import decode, decode_pixels, decode_twice, to_pixels
 from include.model.examples import Examples
 from include.model.head import PATIENCE, fit_head, head_of, join, score_features

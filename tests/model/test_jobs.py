@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from include.backbone.version import FEATURES, SIZE
+from include.backbone import FEATURES, SIZE
 from include.model.examples import Examples
 from include.model.head import fit_head, join
 from include.model.hyperparameters import Hyperparameters

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.lake import layout
 from include.model.examples import Examples
 from include.model.head import fit_head

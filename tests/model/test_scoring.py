@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pandas as pd
 
+from include.model.fitting import score
 from include.model.network import build_network
 from include.model.pixels import Pixels
-from include.model.scoring import score
 
 
 def test_scores_come_in_the_order_of_the_manifest():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.data.dataset import read_manifest
 from include.data.features import write_features
 from include.errors import BadSetting

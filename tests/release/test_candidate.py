@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from include.backbone.version import VERSION
+from include.backbone import VERSION
 from include.data.dataset import check_labels, choose, deduplicate, publish, read_manifest
 from include.data.snapshot import anything_new, snapshot_base, snapshot_uploads
 from include.lake import layout
@@ -327,11 +327,11 @@ def test_after_a_failed_attempt_the_next_begins_anew(place, digest, monkeypatch)
     assert statuses_of(place.client, "failing") == ["FINISHED", "FAILED"]
 
 
-def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest, tmp_path, monkeypatch):
+def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest, monkeypatch):
     """The second try goes on in the MLflow run of the first; the first comes back when all is done."""
     for setting, value in SCRATCH.items():
         monkeypatch.setenv(setting, value)
-    state, name, params = tmp_path / "state", "stopped", replace(PARAMS, epochs=6)
+    kept, name, params = Settings().home / "checkpoints", "stopped", replace(PARAMS, epochs=6)
     code = f"""
 from pathlib import Path
 from include.lake.local import LocalStore
@@ -340,9 +340,9 @@ from include.records import RetrainParams
 train(LocalStore(Path({str(place.lake.root)!r})), {name!r}, {digest!r}, {params!r})
 """
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as stale:
-        while not list(state.rglob("epoch-*")):
+        while not list(kept.rglob("epoch-*")):
             assert stale.poll() is None, stale.stderr.read()
-            time.sleep(0.01)
+            time.sleep(0.05)
         stale.send_signal(signal.SIGSTOP)
         trained = train(place.lake, name, digest, params)
         stale.send_signal(signal.SIGCONT)
@@ -353,7 +353,7 @@ train(LocalStore(Path({str(place.lake.root)!r})), {name!r}, {digest!r}, {params!
     for metric in ("loss", "val_loss", "average_precision", "val_average_precision"):
         points = place.client.get_metric_history(trained, metric)
         assert sorted(point.step for point in points) == list(range(params.epochs)), metric
-    assert not list(state.rglob("epoch-*"))
+    assert not list(kept.rglob("epoch-*"))
 
 
 def statuses_of(client: MlflowClient, run: str) -> list[str]:

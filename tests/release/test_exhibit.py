@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from include.backbone.version import FEATURES
+from include.backbone import FEATURES
 from include.data.features import write_features
 from include.lake.local import LocalStore
 from include.model.evaluation_page import Chosen, Doubt

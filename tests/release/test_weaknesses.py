@@ -8,8 +8,7 @@ import pytest
 from include.lake import layout
 from include.lake.formats import read_json, write_json, write_table
 from include.release import weaknesses
-from include.release.weaknesses import check_model
-from include.release.weaknesses_page import draw_weaknesses, warnings_of
+from include.release.weaknesses import check_model, draw_weaknesses, warnings_of
 from tests.data.validation.test_model_suite import predictions
 
 RUN = "r"

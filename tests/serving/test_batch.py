@@ -3,7 +3,7 @@
 import json
 
 from include.lake import layout
-from include.serving.batch import predict
+from include.serving.ask import predict
 from tests.pictures import give, plain
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from include.data.dataset import read_manifest, to_manifest
+from include.data.reviews import unknown_labels
 from include.data.snapshot import read_snapshot
 from include.data.validation import exporting, findings
 from include.data.validation.findings import CHAMPION, LABELS, TEST, UPLOADS, Finding
 from include.data.validation.page import draw_page
-from include.data.validation.raw_labels import unknown_labels
 from include.data.validation.running import PHOTOS, SuiteCrashed, run_suite
 from include.errors import DatasetError
 from include.lake import layout
