@@ -32,8 +32,8 @@ def features(photos: NDArray[np.uint8]) -> NDArray[np.float16]:
 def freeze(network: keras.Model) -> Graph:
     """A network as one graph with its weights as constants, for any number of photos.
 
-    A call of a Keras model runs each layer from Python, which costs many times what the layers compute; variables cost
-    a third more than constants for a single photo (`bench/inference.py`).
+    A call of a Keras model runs each layer from Python, which costs many times what the layers compute. What constants
+    save over variables for a single photo, `bench/inference.py` measures.
     """
     photos = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
     graph = tf.function(partial(network, training=False), input_signature=[photos]).get_concrete_function()

@@ -9,7 +9,7 @@ from include.records import JsonRecord
 
 @dataclass(frozen=True)
 class Hyperparameters(JsonRecord):
-    """Defaults are what is used where nothing else is better by more than a standard error (`bench/head.py`).
+    """The defaults are used where nothing else is better by more than a standard error.
 
     ``cat_weight`` is what a cat counts, any other photo counting 1.
     """

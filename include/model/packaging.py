@@ -92,13 +92,21 @@ class CatModel(PythonModel):
         return lay_over(decode(body, draft=SIDE), self.explain(photo))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
-        threshold, unsure = self.rule.threshold, is_unsure(probability, self.rule)
-        verdict = {"probability": probability, "is_cat": probability >= threshold, "unsure": unsure}
-        table = pd.DataFrame(verdict, dtype=object)
-        table.loc[np.isnan(probability)] = None
-        # a column of text would turn None into NaN, which is no JSON
-        texts = {"error": pd.Series(errors, dtype=object), "explanation": pd.Series(pictures, dtype=object)}
-        return table.assign(threshold=threshold, model_version=self.model_version, **texts)[COLUMNS]
+        unsure, missing, count = is_unsure(probability, self.rule), np.isnan(probability), len(errors)
+        verdict = {"probability": probability, "is_cat": probability >= self.rule.threshold, "unsure": unsure}
+        columns = {name: _without(values, missing) for name, values in verdict.items()}
+        columns |= {"threshold": np.full(count, self.rule.threshold), "error": np.array(errors, object)}
+        columns |= {"model_version": np.full(count, self.model_version, object)}
+        columns |= {"explanation": np.array(pictures, object)}
+        # all as objects: a column of text would turn None into NaN, which is no JSON
+        return pd.DataFrame(columns, dtype=object)[COLUMNS]
+
+
+def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The values as objects, none where they are missing."""
+    objects = values.astype(object)
+    objects[missing] = None
+    return objects
 
 
 def is_unsure(probability: np.ndarray, rule: DecisionRule) -> np.ndarray:

@@ -1,21 +1,27 @@
 """The trials of a search, as people see them: nested runs in MLflow, and a picture of all of them."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import mlflow
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
+from pandas.plotting import parallel_coordinates
 
 from include.model.hyperparameters import Hyperparameters
 from include.model.tracking import DATASET_TAG, EXPERIMENT, connect
 
+LINES: dict[str, dict[str, Any]] = {
+    "other trials": {"color": ["#1c5fa8"], "alpha": 0.45},
+    "the defaults": {"color": ["#1b1f24"], "linestyle": "--", "linewidth": 2.5},
+    "the defaults, chosen": {"color": ["#1b1f24"], "linestyle": "--", "linewidth": 2.5},
+    "chosen": {"color": ["#d9480f"], "linewidth": 2.5},
+}
 SEARCH_TAG, TRIAL_TAG, PARENT_TAG, NOTE_TAG = "search", "trial", "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -61,50 +67,33 @@ def _log_trial(client: MlflowClient, run: str, trial: Trial, began: int) -> None
 
 def draw_trials(trials: Sequence[Trial], chosen: Hyperparameters) -> Figure:
     """Parallel coordinates: a line for each trial, through its values to the loss that it reached."""
-    columns = {name: [asdict(trial.values)[name] for trial in trials] for name in asdict(chosen)}
-    columns["loss on val"] = [float(trial.losses.mean()) for trial in trials]
-    columns["with penalty"] = [trial.val_loss for trial in trials]
-    heights = np.array([_heights(column) for column in columns.values()])
+    rows = [
+        {**asdict(each.values), "loss_on_val": each.losses.mean(), "with_penalty": each.val_loss} for each in trials
+    ]
+    table = pd.DataFrame(rows).astype(float)
+    ends = [f"{name.replace('_', ' ')}\n{low:.3g} to {high:.3g}" for name, low, high in _ends(table)]
+    table = (table - table.min()) / (table.max() - table.min()).replace(0, 1)
+    table["line"] = [_name(each.values, chosen) for each in trials]
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for number, trial in enumerate(trials):
-        axes.plot(heights[:, number], **_style(trial.values, chosen, worse=heights[-1, number]))
-    _label(axes, columns)
+    for name, lines in table.groupby("line", sort=False):
+        parallel_coordinates(lines, "line", ax=axes, axvlines_kwds={"color": "#c4c9cf"}, **LINES[str(name)])
+    axes.set_xticks(range(len(ends)), ends, fontsize=8)
+    axes.set_yticks([0, 1], ["lowest", "highest"])
     axes.set_title(f"{len(trials)} trials", loc="left")
-    lines = {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    axes.legend(lines.values(), lines.keys(), loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     return figure
 
 
-def _style(values: Hyperparameters, chosen: Hyperparameters, *, worse: float) -> dict[str, Any]:
-    """How a line is drawn; ``worse`` is 0 for the lowest loss of all and 1 for the highest."""
+def _name(values: Hyperparameters, chosen: Hyperparameters) -> str:
     if values == Hyperparameters():
-        label = "the defaults, chosen" if values == chosen else "the defaults"
-        return {"color": "#1b1f24", "linestyle": "--", "linewidth": 2.5, "zorder": 4, "label": label}
-    if values == chosen:
-        return {"color": "#d9480f", "linewidth": 2.5, "zorder": 3, "label": "chosen"}
-    label = "other trials, darker with a lower loss"
-    return {"color": "#1c5fa8", "alpha": 0.9 - 0.7 * worse, "linewidth": 1.3, "zorder": 2, "label": label}
+        return "the defaults, chosen" if values == chosen else "the defaults"
+    return "chosen" if values == chosen else "other trials"
 
 
-def _label(axes: Axes, columns: Mapping[str, Sequence[float]]) -> None:
-    """An upright line for each column, with its name below and its lowest and highest value at the ends."""
-    axes.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns])
-    axes.tick_params(length=0, pad=16)
-    axes.set(yticks=[], ylim=(-0.02, 1.12), xlim=(-0.3, len(columns) - 0.7))
-    axes.spines[:].set_visible(False)
-    for place, values in enumerate(columns.values()):
-        axes.plot([place, place], [0, 1], color="#c4c9cf", linewidth=1, zorder=1)
-        axes.text(place, -0.03, f"{min(values):.4g}", ha="center", va="top", fontsize=8)
-        axes.text(place, 1.03, f"{max(values):.4g}", ha="center", va="bottom", fontsize=8)
-
-
-def _heights(values: Sequence[float]) -> list[float]:
-    """Each value's place between the lowest (0) and the highest (1); by its logarithm where they lie far apart."""
-    low, high = min(values), max(values)
-    if low > 0 and high > 3 * low:
-        return _heights([math.log(value / low) for value in values])
-    return [(value - low) / (high - low) if high > low else 0.5 for value in values]
+def _ends(table: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
+    """The lowest and the highest value of each column."""
+    return ((str(name), float(column.min()), float(column.max())) for name, column in table.items())
 
 
 def _run(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:

@@ -298,9 +298,9 @@ def test_the_picture_marks_the_defaults_and_what_was_chosen():
     trials = [trial(DEFAULTS, 0.3), trial(SLOWER, 0.2), trial(other, 0.4)]
     axes = draw_trials(trials, SLOWER).axes[0]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["the defaults", "chosen", "other trials, darker with a lower loss"]
+    assert labels == ["the defaults", "chosen", "other trials"]
     lines = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
-    assert lines["chosen"] == pytest.approx([0, 1, 0.5, 0.5, 0.5, 0, 0])
-    assert lines["the defaults"] == pytest.approx([1, 1, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert lines["chosen"] == pytest.approx([0, 1, 0, 0, 0, 0, 0])
+    assert lines["the defaults"] == pytest.approx([1, 1, 0, 0, 0, 0.5, 0.5])
     alone = draw_trials(trials, DEFAULTS).axes[0].get_legend().get_texts()
     assert "the defaults, chosen" in [text.get_text() for text in alone]
