@@ -1,4 +1,4 @@
-"""Small registered model versions, made without training: the network only looks at colour."""
+"""Small registered model versions, made without training: the network only looks at colour. And pixels in memory."""
 
 import tempfile
 from pathlib import Path
@@ -9,9 +9,18 @@ import numpy as np
 
 from include.model import tracking
 from include.model.network import HEAD, POOL
+from include.model.pixels import Pixels
 from include.records import KINDS, DecisionRule
 from include.release import registry
 from include.settings import Settings
+
+
+def as_pixels(photos: np.ndarray) -> Pixels:
+    """uint8 (n, size, size, 3), as if they had been decoded."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # it stays open as long as the pixels are used
+    file.write(photos.tobytes())
+    file.flush()
+    return Pixels(file, np.arange(len(photos)), photos.shape[1])
 
 
 def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from include.model.examples import allowed_kinds
 from include.model.feeding import CHANCES, GREY, augment, ordered_batches, train_batches
 from include.model.pixels import Pixels
+from tests.models import as_pixels
 
 COUNT, BATCH, SIZE = 10, 4, 24
 STEPS = 3  # 4 + 4 + 2 photos
@@ -18,11 +19,6 @@ def photos_of(shades) -> np.ndarray:
 
 def noise(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
-
-
-def as_pixels(photos: np.ndarray) -> Pixels:
-    rows = np.arange(len(photos))
-    return Pixels([photos], np.stack([np.zeros_like(rows), rows], axis=1), SIZE)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from include.backbone import FEATURES
-from include.model import jobs, state
+from include.model import jobs, training
 from include.model.checkpoints import ENDED_AT, Checkpoints
 from include.model.examples import Examples
 from include.model.fitting import fit
@@ -27,6 +27,7 @@ from include.model.resuming import best_epoch, is_over
 from include.model.training import state_folder
 from include.records import KINDS
 from include.settings import ROOT, Settings
+from tests.models import as_pixels
 
 SIZE, EPOCHS = 32, 3
 CHOSEN = Hyperparameters()
@@ -50,8 +51,7 @@ def photos(size: int = SIZE) -> tuple[Pixels, pd.DataFrame]:
     manifest = pd.DataFrame({"sha256": names, "kind": kinds, "source": kinds, "weight": 1.0})
     manifest["label"] = np.where(kinds == "cats", "cat", "not_cat")
     manifest["side"] = np.where(np.arange(60) < 40, "train", "val")
-    rows = np.stack([np.zeros(60, int), np.arange(60)], axis=1)
-    return Pixels([rng.integers(0, 256, (60, size, size, 3), np.uint8)], rows, size), manifest
+    return as_pixels(rng.integers(0, 256, (60, size, size, 3), np.uint8)), manifest
 
 
 def run(folder: Path) -> list[np.ndarray]:
@@ -226,14 +226,14 @@ def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_other
         folder_of(scratch(image_size=64)),
         folder_of(scratch(learning_rate=0.5)),
     ]
-    monkeypatch.setattr(state, "VERSION", "of another backbone")
+    monkeypatch.setattr(training, "VERSION", "of another backbone")
     others.append(folder_of(scratch()))
     assert len({one, *others}) == 8
 
 
 def test_other_code_does_not_go_on_from_the_checkpoints_of_this(monkeypatch):
     one = folder_of(scratch())
-    monkeypatch.setattr(state, "CODE", tuple(module for module in state.CODE if module is not jobs))
+    monkeypatch.setattr(training, "CODE", tuple(module for module in training.CODE if module is not jobs))
     assert folder_of(scratch()) != one
 
 
