@@ -1,9 +1,11 @@
 """The linear head on the backbone's features: how it is fitted in seconds, and how both become one network."""
 
+import hashlib
 from collections.abc import Callable
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from keras import layers, ops
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from include.model.network import HEAD, POOL, kind_loss
 from include.records import CAT, KINDS
 
 SCALE = "standardise"
+FOLDS = 5  # of the scores that the decision rule is fitted on
 LEAST_SPREAD = 0.01  # a feature that hardly varies in training must not decide about photos where it does
 PATIENCE = 10  # epochs without a lower loss on val: the loss falls again as the learning rate does
 OnEpoch = Callable[[int, dict[str, float]], None]  # gets each epoch, from 0, and its losses
@@ -128,3 +131,24 @@ def _standardise(like: layers.Normalization) -> layers.Normalization:
     layer = layers.Normalization(name=SCALE)
     layer.adapt(np.stack([mean - spread, mean + spread]))
     return layer
+
+
+def out_of_fold(
+    examples: Examples, folds: NDArray[np.int64], fit: Callable[[Examples], keras.Model]
+) -> NDArray[np.float32]:
+    """Logits of each photo by a head that was fitted to the other folds: float32 (photos, kinds)."""
+    logits = np.zeros((len(examples), KINDS), np.float32)
+    for number in np.unique(folds):
+        head = fit(examples.take(folds != number))
+        logits[folds == number] = score_features(head, examples.features[folds == number])
+    return logits
+
+
+def folds_of(photos: pd.DataFrame, sessions: pd.Series) -> NDArray[np.int64]:
+    """The fold of each photo of a manifest, 0 to 4, fixed by a hash: of its session where it has one, else of its own.
+
+    ``sessions`` gives the session of each upload by its key: photos that one visitor gave are much alike.
+    """
+    session_of = sessions.to_dict()
+    groups = [session_of.get(key, sha256) for key, sha256 in zip(photos["key"], photos["sha256"], strict=True)]
+    return np.array([int(hashlib.sha256(f"fold:{group}".encode()).hexdigest()[:8], 16) % FOLDS for group in groups])

@@ -22,10 +22,9 @@ from include.model.evaluation import cat_probability
 from include.model.evaluation_page import Chosen, Doubt
 from include.model.examples import Examples, load_examples
 from include.model.fitting import score
-from include.model.head import fit_head, head_of, score_features
+from include.model.head import fit_head, folds_of, head_of, out_of_fold, score_features
 from include.model.hyperparameters import chosen_for
 from include.model.network import load_network
-from include.model.out_of_fold import folds_of, out_of_fold
 from include.model.packaging import is_unsure
 from include.model.pixels import load_pixels
 from include.model.slices import Slice, called_cat, measure_slices

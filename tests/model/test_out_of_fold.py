@@ -7,9 +7,8 @@ import pytest
 from include.backbone import FEATURES
 from include.lake import layout
 from include.model.examples import Examples
-from include.model.head import fit_head
+from include.model.head import FOLDS, fit_head, folds_of, out_of_fold
 from include.model.hyperparameters import Hyperparameters
-from include.model.out_of_fold import FOLDS, folds_of, out_of_fold
 from include.records import KINDS
 
 KIND = np.eye(KINDS, dtype=np.float32)
