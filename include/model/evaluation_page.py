@@ -12,18 +12,6 @@ from include.data.pages import PAGES
 from include.model.slices import BASE, Slice
 from include.records import DecisionRule, Interval
 
-TITLES = {
-    "precision": ("Precision", "of the photos called a cat, the share that are cats"),
-    "recall": ("Recall", "of the cats, the share that are found"),
-    "f1": ("F1", "the harmonic mean of both"),
-    "average_precision": ("Average precision", "precision over all thresholds, weighted by the recall gained"),
-    "roc_auc": ("Area under the ROC curve", "how often a cat scores above another photo"),
-    "calibration_error": (
-        "Calibration error",
-        "how far P(cat) lies from the true share of cats, root mean square",
-    ),
-}
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -65,7 +53,6 @@ def render_page(
     return PAGES.get_template("evaluation.html.j2").render(
         title=f"Are you a cat? Evaluation of version {names['version']}",
         verdict=describe(base, slices),
-        rows=[(*TITLES[name], metric) for name, metric in base.figures.items()],
         base=base,
         doubt=asdict(doubt),
         chosen=asdict(chosen),

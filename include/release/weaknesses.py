@@ -29,12 +29,6 @@ TOLD = {
     "prediction drift": "{subject} differs between val and test by {score:.3f},"
     " {limit:.3f} is allowed (CAT_VALIDATION__MAX_PREDICTION_DRIFT, or chance)",
 }
-EXPLAINED = {
-    "weak segments": "by how much less often these photos are judged right, as a share of how often all are",
-    "simple model comparison": "errors on test as a share of those of a tree that sees no picture; each label counts"
-    " half",
-    "prediction drift": "Kolmogorov-Smirnov distance of P(cat) between val and test: 0 the same, 1 no overlap",
-}
 
 
 def check_model(store: ObjectStore, run: str) -> dict[str, Any]:
@@ -95,4 +89,4 @@ def draw_weaknesses(found: dict[str, Any]) -> str:
     title = f"Weaknesses of version {found['version']}"
     told = [one[:1].upper() + one[1:] for one in warnings_of(found)]
     page = PAGES.get_template("weaknesses.html.j2")
-    return page.render(title=title, found=found, warnings=told, explained=EXPLAINED)
+    return page.render(title=title, found=found, warnings=told)

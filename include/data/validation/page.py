@@ -10,25 +10,6 @@ from PIL import Image
 from include.data.pages import PAGES
 from include.data.validation.findings import Finding, sentence
 
-TITLES = {
-    "labels": "Labels in the raw records",
-    "test": "Test side against train side",
-    "champion": "This train side against the champion's",
-    "uploads": "New uploads against train side",
-}
-SIDES = {
-    "test": ("the train side", "the test side"),
-    "champion": ("the champion's train side", "this train side"),
-    "uploads": ("the train side", "the new uploads"),
-}
-EXPLAINED = {
-    "label drift": "Cramér's V of the labels of both sides: 0 the same shares, 1 nothing in common",
-    "image property drift": "Kolmogorov-Smirnov distance of one property: 0 the same, 1 no overlap",
-    "image dataset drift": "how well a small classifier tells the sides apart: 0 not at all, 1 always",
-    "property-label correlation change": "change of how well one property alone foretells the label, 0 to 1",
-    "heat map comparison": "mean difference of the two mean pictures, in grey values of 255",
-    "outliers": "share of the new photos that lie far outside, for one property",
-}
 WIDTH, HEIGHT = 270, 110  # of a histogram, in pixels
 
 
@@ -37,10 +18,7 @@ def draw_page(found: list[Finding]) -> bytes:
     stopped = any(one.stops and one.passed is False for one in found)
     title = "Nothing is trained on these photos" if stopped else "Nothing stands against training on these photos"
     shown = [_shown(one) for one in found]
-    page = PAGES.get_template("validation.html.j2").render(
-        title=title, found=shown, titles=TITLES, sides=SIDES, explained=EXPLAINED
-    )
-    return page.encode()
+    return PAGES.get_template("validation.html.j2").render(title=title, found=shown).encode()
 
 
 def _shown(one: Finding) -> dict[str, Any]:
@@ -53,7 +31,7 @@ def _shown(one: Finding) -> dict[str, Any]:
         "photos": one.photos,
         "figures": _worst(one.figures),
         "histograms": _histograms(one) if one.plots else {},
-        "means": [(SIDES[one.name][place], _png(means[side])) for place, side in enumerate(means)],
+        "means": [_png(picture) for picture in means.values()],
         "outliers": {name: keys for name, keys in one.outliers.items() if keys},
     }
 
