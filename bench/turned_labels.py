@@ -77,4 +77,4 @@ def judge_threshold(train: pd.DataFrame, turned: set[str], threshold: float) -> 
 def pool(draws: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
     """The sums of all draws for each threshold."""
     rows = pd.DataFrame([row for draw in draws for row in draw["thresholds"]])
-    return rows.groupby("threshold", as_index=False).sum().to_dict("records")  # type: ignore[no-any-return]
+    return list(rows.groupby("threshold", as_index=False).sum().to_dict("records"))

@@ -1,12 +1,12 @@
 """Labels that are probably wrong, by what a linear model of the features says that did not see the photo."""
 
-import hashlib
 import logging
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from include.data.split import FOLDS, fold_of
 from include.records import LABELS, SOURCES, UPLOADS, label_of
 from include.settings import Labels
 
@@ -16,7 +16,6 @@ DOUBTED = "label doubted"
 BURST = "burst from one session: waiting for review"
 DISAGREES = "label disagrees with the base photos: waiting for review"
 TOO_MANY = "too large a share of its class: waiting for review"
-FOLDS = 5
 INVERSE_PENALTY = 6.4  # scikit-learn's C for the sum over all photos: C = 0.001 at 6,400 of them, as the head has it
 MIN_PER_SOURCE = 20  # below it nothing can be said of a base set
 
@@ -67,7 +66,7 @@ def out_of_fold(photos: pd.DataFrame, scaled: NDArray[np.float32], base: NDArray
 
     Folds are fixed by the photo's hash. The self-confidence of confident learning (Northcutt et al., JAIR 2021).
     """
-    fold = np.array([_fold(name) for name in photos["sha256"]])
+    fold = np.array([fold_of(name) for name in photos["sha256"]])
     cat = np.zeros(len(photos))
     for number in range(FOLDS):
         asked = base & (fold == number)
@@ -92,10 +91,6 @@ def by_trusted(
     model = LogisticRegression(C=INVERSE_PENALTY / learns.sum(), max_iter=300, tol=1e-3)
     model.fit(scaled, source, sample_weight=learns.astype(np.float32))
     return np.asarray(model.predict_proba(scaled[asked])[:, SOURCES.index("cats")], np.float64)
-
-
-def _fold(name: str) -> int:
-    return int(hashlib.sha256(f"fold:{name}".encode()).hexdigest()[:8], 16) % FOLDS
 
 
 def _judge_uploads(free: pd.DataFrame, base: NDArray[np.bool_], quality: pd.Series, *, rules: Labels) -> pd.Series:

@@ -7,6 +7,7 @@ import pandas as pd
 from include.records import UPLOADS
 
 BUCKETS = 100
+FOLDS = 5  # of the fits that tell what a model says of photos that it did not learn from
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 USED = "used"
 WAITING = "waiting for review"
@@ -21,6 +22,11 @@ def bucket(sha256: str) -> int:
 def side_of(number: int) -> str:
     """Of 100 buckets 80 train, 10 are val, 10 test."""
     return "train" if number < 80 else "val" if number < 90 else "test"
+
+
+def fold_of(name: str) -> int:
+    """0 to 4, evenly spread and fixed for ever by the name."""
+    return int(_hash("fold", name)[:8], 16) % FOLDS
 
 
 def hold_for_review(photos: pd.DataFrame) -> pd.DataFrame:

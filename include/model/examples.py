@@ -33,6 +33,13 @@ def load_examples(store: ObjectStore, photos: pd.DataFrame, cache: Path) -> Exam
     return Examples(read_features(store, photos["key"], cache), allowed_kinds(photos), weights)
 
 
+def load_train_and_val(store: ObjectStore, manifest: pd.DataFrame, cache: Path) -> list[Examples]:
+    """The photos that train, and those that stop training early; each part of the features is read once for both."""
+    photos = manifest[manifest["side"] != "test"]
+    examples = load_examples(store, photos, cache)
+    return [examples.take((photos["side"] == side).to_numpy(bool)) for side in ("train", "val")]
+
+
 def allowed_kinds(manifest: pd.DataFrame) -> NDArray[np.float32]:
     """Which kinds each photo may be, by its label: float32 (photos, kinds), see ``network.kind_loss``."""
     allowed = np.zeros((len(manifest), KINDS), np.float32)

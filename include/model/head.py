@@ -1,6 +1,5 @@
 """The linear head on the backbone's features: how it is fitted in seconds, and how both become one network."""
 
-import hashlib
 from collections.abc import Callable
 
 import keras
@@ -13,13 +12,13 @@ from numpy.typing import NDArray
 from include.backbone import FEATURES
 from include.backbone.architecture import assign_weights, build_backbone
 from include.backbone.weights import load_weights
+from include.data.split import fold_of
 from include.model.examples import Examples
 from include.model.hyperparameters import Hyperparameters
 from include.model.network import HEAD, POOL, kind_loss
 from include.records import CAT, KINDS
 
 SCALE = "standardise"
-FOLDS = 5  # of the scores that the decision rule is fitted on
 LEAST_SPREAD = 0.01  # a feature that hardly varies in training must not decide about photos where it does
 PATIENCE = 10  # epochs without a lower loss on val: the loss falls again as the learning rate does
 OnEpoch = Callable[[int, dict[str, float]], None]  # gets each epoch, from 0, and its losses
@@ -76,21 +75,19 @@ def _weigh(train: Examples, cat_weight: float) -> NDArray[np.float32]:
 
 
 def _build(train: Examples, chosen: Hyperparameters, *, l2_penalty: float) -> keras.Model:
-    scale = layers.Normalization(name=SCALE)
-    scale.adapt(_mean_and_spread(train.features))  # of two rows it takes the mean and variance of all
+    scale = _standardise(*_mean_and_spread(train.features))
     features = keras.Input((FEATURES,), name="features")
     x = layers.Dropout(chosen.input_dropout, name="dropout")(scale(features))
     x = layers.Dense(KINDS, kernel_regularizer=keras.regularizers.L2(l2_penalty), name=HEAD)(x)
     return keras.Model(features, x, name="head")
 
 
-def _mean_and_spread(features: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Two rows with the mean and the variance of all: what `adapt` needs, without all rows as float32."""
+def _mean_and_spread(features: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature, without all rows as float64 at once."""
     mean = features.mean(axis=0, dtype=np.float64)
     chunks = np.array_split(features, max(1, len(features) // 4096))
     spread = np.sqrt(sum(((chunk - mean) ** 2).sum(axis=0) for chunk in chunks) / len(features))
-    spread = np.maximum(spread, LEAST_SPREAD)
-    return np.stack([mean - spread, mean + spread]).astype(np.float32)
+    return mean, np.maximum(spread, LEAST_SPREAD)
 
 
 def _smoothed(amount: float) -> Callable:
@@ -107,7 +104,8 @@ def join(head: keras.Model) -> keras.Model:
     backbone = build_backbone()
     assign_weights(backbone, load_weights())
     x = layers.GlobalAveragePooling2D(name=POOL)(backbone.output)
-    x = _standardise(head.get_layer(SCALE))(x)
+    like = head.get_layer(SCALE)
+    x = _standardise(np.ravel(like.mean), np.sqrt(np.ravel(like.variance)))(x)
     network = keras.Model(backbone.input, layers.Dense(KINDS, name=HEAD)(x), name="are_you_a_cat")
     network.get_layer(HEAD).set_weights(head.get_layer(HEAD).get_weights())
     return network
@@ -125,11 +123,10 @@ def score_features(head: keras.Model, features: NDArray[np.float16]) -> NDArray[
     return np.asarray(head.predict(features, batch_size=4096, verbose=0))
 
 
-def _standardise(like: layers.Normalization) -> layers.Normalization:
-    """A layer of its own with the same mean and variance."""
-    mean, spread = (np.asarray(part).reshape(-1) for part in (like.mean, np.sqrt(like.variance)))
+def _standardise(mean: NDArray[np.floating], spread: NDArray[np.floating]) -> layers.Normalization:
+    """The layer with this mean and standard deviation, taken from two rows that have them."""
     layer = layers.Normalization(name=SCALE)
-    layer.adapt(np.stack([mean - spread, mean + spread]))
+    layer.adapt(np.stack([mean - spread, mean + spread]).astype(np.float32))
     return layer
 
 
@@ -151,4 +148,4 @@ def folds_of(photos: pd.DataFrame, sessions: pd.Series) -> NDArray[np.int64]:
     """
     session_of = sessions.to_dict()
     groups = [session_of.get(key, sha256) for key, sha256 in zip(photos["key"], photos["sha256"], strict=True)]
-    return np.array([int(hashlib.sha256(f"fold:{group}".encode()).hexdigest()[:8], 16) % FOLDS for group in groups])
+    return np.array([fold_of(group) for group in groups])

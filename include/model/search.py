@@ -29,7 +29,7 @@ from include.lake.formats import read_json, write_json
 from include.lake.local import LocalStore
 from include.lake.progress import Progress
 from include.model import head, network
-from include.model.examples import Examples, load_examples
+from include.model.examples import Examples, load_train_and_val
 from include.model.head import fit_head
 from include.model.hyperparameters import Hyperparameters
 from include.model.network import kind_loss
@@ -96,7 +96,7 @@ def find_best(
     name = fingerprint(settings, digest, known, epochs=epochs)
     folder, count = settings.home / "tuning" / name, max(settings.tune_trials, len(known))
     progress = Progress(store, layout.progress(run, "tune"), total=count, unit="trials")
-    train, val = _load(store, digest, settings)
+    train, val = load_train_and_val(store, read_manifest(store, digest), settings.feature_cache)
 
     def run_once(values: Hyperparameters) -> Trial:
         trial = _kept(LocalStore(folder), values, lambda: _run(train, val, values, epochs=epochs, settings=settings))
@@ -158,13 +158,6 @@ def fingerprint(settings: Settings, digest: str, known: Sequence[Hyperparameters
     parts += [version(package) for package in ("keras", "keras-tuner", "tensorflow")]
     code = [inspect.getsource(module) for module in (network, head, sys.modules[__name__])]
     return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
-
-
-def _load(store: ObjectStore, digest: str, settings: Settings) -> list[Examples]:
-    """The examples that train, and those of val."""
-    manifest = read_manifest(store, digest)
-    sides = [manifest[manifest["side"] == side] for side in ("train", "val")]
-    return [load_examples(store, photos, settings.feature_cache) for photos in sides]
 
 
 def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int, settings: Settings) -> Trial:

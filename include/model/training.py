@@ -23,7 +23,7 @@ from include.lake.progress import Progress
 from include.model import distribution, feeding, fitting, jobs, network, resuming
 from include.model import head as head_module
 from include.model.checkpoints import Checkpoints
-from include.model.examples import load_examples
+from include.model.examples import load_train_and_val
 from include.model.fitting import fit
 from include.model.head import fit_head, join
 from include.model.hyperparameters import Hyperparameters, chosen_for
@@ -86,8 +86,7 @@ def fit_default_head(
     store: ObjectStore, manifest: pd.DataFrame, chosen: Hyperparameters, settings: Settings, *, epochs: int
 ) -> tuple[keras.Model, Curves]:
     """The head of the dataset version, fitted on its train side and stopped by its val side; and its losses."""
-    examples = load_examples(store, manifest, settings.feature_cache)
-    train, val = (examples.take((manifest["side"] == side).to_numpy(bool)) for side in ("train", "val"))
+    train, val = load_train_and_val(store, manifest, settings.feature_cache)
     curves: Curves = []
 
     def keep(epoch: int, losses: Mapping[str, float]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from include.data.dataset import read_manifest
 from include.data.facts import read_facts
+from include.data.features import read_features
 from include.data.snapshot import read_snapshot
 from include.lake import layout
 from include.lake.base import ObjectStore
@@ -84,8 +85,8 @@ def score_held_out(
     """What the network says of val and test."""
     photos = manifest[manifest["side"] != "train"].reset_index(drop=True)
     if is_frozen(settings, params):
-        examples = load_examples(store, photos, settings.feature_cache)
-        return Scores(photos, score_features(head_of(network), examples.features))
+        features = read_features(store, photos["key"], settings.feature_cache)
+        return Scores(photos, score_features(head_of(network), features))
     pixels = load_pixels(store, photos, size=int(network.input_shape[1]))
     return Scores(photos, score(network, pixels, photos))
 

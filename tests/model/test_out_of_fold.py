@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from include.backbone import FEATURES
+from include.data.split import FOLDS
 from include.lake import layout
 from include.model.examples import Examples
-from include.model.head import FOLDS, fit_head, folds_of, out_of_fold
+from include.model.head import fit_head, folds_of, out_of_fold
 from include.model.hyperparameters import Hyperparameters
 from include.records import KINDS
 
