@@ -6,6 +6,8 @@ back writes where nobody reads, and learns from the numbers that it has lost. No
 stands still could hold for ever.
 """
 
+import hashlib
+import inspect
 import json
 import os
 import re
@@ -13,8 +15,10 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,6 +31,14 @@ KEPT = 2  # the last ones; the best one stays as well
 Arrays = Sequence[NDArray]
 History = tuple[dict[str, float], ...]  # the figures of each epoch, in order
 ENDED_AT = "ended_at"  # among them, in milliseconds since 1970
+
+
+def fingerprint(parts: Sequence[object], packages: Sequence[str], code: Sequence[ModuleType]) -> str:
+    """A name that follows from all that a result depends on: what a killed try left is of no use to other photos, other
+    versions of ``packages``, or other ``code``. ``parts`` are what JSON can hold.
+    """
+    versions, texts = [version(package) for package in packages], [inspect.getsource(module) for module in code]
+    return hashlib.sha256(json.dumps([[*parts, *versions], texts]).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

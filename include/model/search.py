@@ -5,14 +5,11 @@ has ended before answers from its kept result: no state of keras-tuner's is read
 """
 
 import hashlib
-import inspect
-import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +26,7 @@ from include.lake.formats import read_json, write_json
 from include.lake.local import LocalStore
 from include.lake.progress import Progress
 from include.model import head, network
+from include.model.checkpoints import fingerprint
 from include.model.examples import Examples, load_train_and_val
 from include.model.head import fit_head
 from include.model.hyperparameters import Hyperparameters
@@ -93,7 +91,7 @@ def find_best(
     """Search on one dataset version, after the ``known`` values, and show all trials in MLflow; the values to train
     with, and why. The defaults must be known. A killed search goes on where it was, and comes to the same end.
     """
-    name = fingerprint(settings, digest, known, epochs=epochs)
+    name = search_name(settings, digest, known, epochs=epochs)
     folder, count = settings.home / "tuning" / name, max(settings.tune_trials, len(known))
     progress = Progress(store, layout.progress(run, "tune"), total=count, unit="trials")
     train, val = load_train_and_val(store, read_manifest(store, digest), settings.feature_cache)
@@ -152,12 +150,10 @@ def choose(trials: Sequence[Trial]) -> tuple[Hyperparameters, str]:
     return default.values, f"the defaults: the best of {len(trials)} trials is only {measured}"
 
 
-def fingerprint(settings: Settings, digest: str, known: Sequence[Hyperparameters], *, epochs: int) -> str:
-    """Names a search by all that its result depends on: what a killed try left is of no use to other code."""
+def search_name(settings: Settings, digest: str, known: Sequence[Hyperparameters], *, epochs: int) -> str:
+    """Names a search by all that its result depends on."""
     parts = [digest, settings.recipe, VERSION, epochs, [asdict(values) for values in known]]
-    parts += [version(package) for package in ("keras", "keras-tuner", "tensorflow")]
-    code = [inspect.getsource(module) for module in (network, head, sys.modules[__name__])]
-    return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
+    return fingerprint(parts, ("keras", "keras-tuner", "tensorflow"), (network, head, sys.modules[__name__]))
 
 
 def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int, settings: Settings) -> Trial:

@@ -1,14 +1,10 @@
 """The task that trains on a dataset version, and leaves the network in MLflow."""
 
-import hashlib
-import inspect
-import json
 import logging
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -22,7 +18,7 @@ from include.lake.base import ObjectStore
 from include.lake.progress import Progress
 from include.model import distribution, feeding, fitting, jobs, network, resuming
 from include.model import head as head_module
-from include.model.checkpoints import Checkpoints
+from include.model.checkpoints import Checkpoints, fingerprint
 from include.model.examples import load_train_and_val
 from include.model.fitting import fit
 from include.model.head import fit_head, join
@@ -134,12 +130,9 @@ def _train_on_pixels(
 
 
 def state_folder(settings: Settings, digest: str, chosen: Hyperparameters, job: TrainingJob) -> Path:
-    """Where the checkpoints of one training lie: what a killed try left is of no use to other photos or other code."""
+    """Where the checkpoints of one training lie."""
     parts = [digest, settings.recipe, VERSION, job.name, job.epochs, asdict(chosen)]
-    parts += [version("keras"), version("tensorflow")]
-    code = [inspect.getsource(module) for module in CODE]
-    name = hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:32]
-    return settings.home / "checkpoints" / name
+    return settings.home / "checkpoints" / fingerprint(parts, ("keras", "tensorflow"), CODE)
 
 
 def _log_recipe(store: ObjectStore, digest: str, settings: Settings, plan: Plan) -> None:

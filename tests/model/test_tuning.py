@@ -192,7 +192,7 @@ def test_a_search_that_could_not_reach_mlflow_is_not_made_again(place, ran, monk
 
 def test_what_a_killed_search_left_serves_no_other_search():
     def name(digest: str = "d1", known: Hyperparameters = DEFAULTS, epochs: int = 20, **given) -> str:
-        return search.fingerprint(settings(**given), digest, [known], epochs=epochs)
+        return search.search_name(settings(**given), digest, [known], epochs=epochs)
 
     names = [name(), name(digest="d2"), name(known=SLOWER), name(epochs=5), name(l2_penalty=0.5), name(seed=1)]
     assert len(set(names)) == 6
