@@ -26,16 +26,13 @@ class CatError(Exception):
     """Root of the tree. Faults of networks and machines are not ours: they rise as they are and are retried."""
 
 
-class BadSetting(CatError):
-    pass
+class BadSetting(CatError): ...
 
 
-class BaseDataMissing(CatError):
-    pass
+class BaseDataMissing(CatError): ...
 
 
-class OtherBaseSet(CatError):
-    pass
+class OtherBaseSet(CatError): ...
 
 
 class NotAPhoto(CatError):
@@ -46,57 +43,43 @@ class NotAPhoto(CatError):
         self.reason = reason
 
 
-class BadRecord(CatError):
-    pass
+class BadRecord(CatError): ...
 
 
-class LakeError(CatError):
-    pass
+class LakeError(CatError): ...
 
 
-class ObjectNotFound(LakeError):
-    pass
+class ObjectNotFound(LakeError): ...
 
 
-class PreconditionFailed(LakeError):
-    pass
+class PreconditionFailed(LakeError): ...
 
 
-class InvalidKey(LakeError):
-    pass
+class InvalidKey(LakeError): ...
 
 
-class DatasetError(CatError):
-    pass
+class DatasetError(CatError): ...
 
 
-class ValidationFailed(DatasetError):
-    pass
+class ValidationFailed(DatasetError): ...
 
 
-class ModelError(CatError):
-    pass
+class ModelError(CatError): ...
 
 
-class BackboneError(CatError):
-    pass
+class BackboneError(CatError): ...
 
 
-class TuningError(CatError):
-    pass
+class TuningError(CatError): ...
 
 
-class AttemptSuperseded(CatError):
-    pass
+class AttemptSuperseded(CatError): ...
 
 
-class ServerError(CatError):
-    pass
+class ServerError(CatError): ...
 
 
-class NoModelYet(ServerError):
-    pass
+class NoModelYet(ServerError): ...
 
 
-class StackError(CatError):
-    pass
+class StackError(CatError): ...

@@ -18,26 +18,15 @@ from include.data.uploads import fingerprint, lake_secret
 from include.errors import DatasetError, ObjectNotFound
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, read_table, write_json, write_table
+from include.lake.formats import parse_table, read_json, read_table, write_json, write_table
 from include.records import SIDES, UNKNOWN_KIND, UPLOADS, label_of
 from include.settings import Policy
 
 log = logging.getLogger(__name__)
 
 MANIFEST = ["sha256", "key", "source", "label", "kind", "label_origin", "weight", "cluster", "side"]
-FATES = [
-    "key",
-    "source",
-    "side",
-    "label",
-    "label_origin",
-    "fate",
-    "why",
-    "cluster",
-    "crowd",
-    "suspect",
-    "label_quality",
-]
+ABOUT = ["key", "source", "side", "label", "label_origin"]
+FATES = [*ABOUT, "fate", "why", "cluster", "crowd", "suspect", "label_quality"]
 
 
 def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
@@ -109,15 +98,18 @@ def rebuild(store: ObjectStore, digest: str, *, cache: Path) -> pd.DataFrame:
 
 
 def read_manifest(store: ObjectStore, digest: str) -> pd.DataFrame:
-    try:
-        return read_table(store, layout.manifest(digest))
-    except ObjectNotFound:
-        raise DatasetError(f"there is no dataset {digest!r} in this lake; `datasets/` lists them") from None
+    """Raises DatasetError for a version that this lake does not hold."""
+    return parse_table(_read(store, digest, layout.manifest(digest)))
 
 
 def read_report(store: ObjectStore, digest: str) -> dict:
+    """Raises DatasetError for a version that this lake does not hold."""
+    return dict(json.loads(_read(store, digest, layout.dataset_report(digest))))
+
+
+def _read(store: ObjectStore, digest: str, key: str) -> bytes:
     try:
-        return dict(read_json(store, layout.dataset_report(digest)))
+        return store.read(key)
     except ObjectNotFound:
         raise DatasetError(f"there is no dataset {digest!r} in this lake; `datasets/` lists them") from None
 
@@ -188,21 +180,19 @@ def _fate(photo: dict) -> dict:
 
 
 def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    table = photos.groupby(["source", column]).size()
-    found: dict[str, dict[str, int]] = {}
-    for (source, value), count in table.items():
-        found.setdefault(str(source), {})[str(value)] = int(count)
-    return found
+    counted = photos.groupby("source")[column].value_counts(sort=False)
+    return {
+        str(source): {str(value): int(n) for value, n in rows.droplevel(0).items()}
+        for source, rows in counted.groupby(level=0)
+    }
 
 
 def _check_sides(manifest: pd.DataFrame) -> None:
     for side in SIDES:
         labels = manifest.loc[manifest["side"] == side, "label"]
         if labels.nunique() < 2:
-            raise DatasetError(
-                f"{side} has {len(labels)} photos and not both labels: "
-                "raise images_per_source, or ingest more base photos"
-            )
+            cure = "raise images_per_source, or ingest more base photos"
+            raise DatasetError(f"{side} has {len(labels)} photos and not both labels: {cure}")
 
 
 def _lake_seed(store: ObjectStore) -> int:

@@ -2,62 +2,34 @@
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from include.data.pages import PAGES
 from include.model.slices import BASE, Slice
-from include.records import DecisionRule, Interval
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """How the decision rule was fitted: the settings, and on how many photos' ``scores``: "out of fold" or "val"."""
-
-    rule: str
-    precision_floor: float
-    sure_from: float
-    photos: int
-    cats: int
-    scores: str
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """Shares of the base photos of test: unsure ones, cats surely denied, others surely called a cat."""
-
-    unsure: float
-    cats_denied: float
-    others_taken: float
+from include.records import Interval
 
 
 def render_page(
-    names: dict[str, str],
-    rule: DecisionRule,
-    chosen: Chosen,
-    doubt: Doubt,
+    evaluation: Mapping[str, Any],
     slices: Sequence[Slice],
     *,
-    pictures: dict[str, Figure],
+    pictures: Mapping[str, Figure],
     mistakes: Sequence[dict[str, Any]],
     wrong: int,
 ) -> str:
-    """The whole page; ``names`` are shown at its foot, ``wrong`` is how many base photos were judged wrong.
+    """The whole page of what is kept as ``evaluation.json``; ``wrong`` is how many base photos were judged wrong.
 
     ``mistakes`` are the worst of these: records as ``neighbours.add_neighbours`` makes them, with source, probability.
     """
     base = next(part for part in slices if part.by == BASE)
     return PAGES.get_template("evaluation.html.j2").render(
-        title=f"Are you a cat? Evaluation of version {names['version']}",
+        title=f"Are you a cat? Evaluation of version {evaluation['version']}",
         verdict=describe(base, slices),
         base=base,
-        doubt=asdict(doubt),
-        chosen=asdict(chosen),
-        rule=asdict(rule),
-        names=names,
+        evaluation=evaluation,
         wrong=wrong,
         mistakes=mistakes,
         pictures={name: _embed(picture) for name, picture in pictures.items()},

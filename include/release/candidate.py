@@ -20,7 +20,6 @@ from include.lake.base import ObjectStore
 from include.lake.formats import write_json, write_table
 from include.model.calibration import fit_decision_rule
 from include.model.evaluation import cat_probability
-from include.model.evaluation_page import Chosen, Doubt
 from include.model.examples import Examples, load_examples
 from include.model.fitting import score
 from include.model.head import fit_head, folds_of, head_of, out_of_fold, score_features
@@ -65,7 +64,7 @@ def evaluate(store: ObjectStore, run: str, digest: str, mlflow_run: str, params:
     test = scores[scores["side"] == "test"]
     slices = measure_slices(test, threshold=rule.threshold, seed=settings.seed)
     named = {"version": version, "mlflow_run": mlflow_run, "dataset": digest, "network": settings.network}
-    found: dict[str, Any] = named | {"decision_rule": asdict(rule), "chosen": asdict(chosen)}
+    found: dict[str, Any] = named | {"decision_rule": asdict(rule), "chosen": chosen}
     found |= _tell(test, slices, rule)
     train = manifest[manifest["side"] == "train"]
     exhibit(client, store, found, scores, slices, train=train, cache=settings.feature_cache)
@@ -98,9 +97,11 @@ def choose_rule(
     held_out: Scores,
     settings: Settings,
     params: RetrainParams,
-) -> tuple[DecisionRule, Chosen]:
-    """The decision rule, and what it was fitted on: for a frozen backbone all photos of train and val, out of fold, for
-    five heads cost seconds; for a network that learned from pixels val alone.
+) -> tuple[DecisionRule, dict[str, Any]]:
+    """The decision rule, and how it was fitted: the settings, how many photos, and whose scores ("out of fold", "val").
+
+    For a frozen backbone these are all photos of train and val, out of fold, for five heads cost seconds; for a network
+    that learned from pixels val alone.
     """
     frozen = is_frozen(settings, params)
     if frozen:
@@ -109,10 +110,10 @@ def choose_rule(
         val = (held_out.photos["side"] == "val").to_numpy(bool)
         scores = Scores(held_out.photos[val], held_out.logits[val])
     is_cat = (scores.photos["label"] == "cat").to_numpy(bool)
-    name, floor, sure_from = settings.threshold_rule, settings.precision_floor, settings.sure_from
-    rule = fit_decision_rule(is_cat, scores.logits, rule=name, precision_floor=floor, sure_from=sure_from)
-    fitted_on = "out of fold" if frozen else "val"
-    return rule, Chosen(name, floor, sure_from, photos=len(is_cat), cats=int(is_cat.sum()), scores=fitted_on)
+    named: dict[str, Any] = {"rule": settings.threshold_rule, "precision_floor": settings.precision_floor}
+    named |= {"sure_from": settings.sure_from}
+    about = {"photos": len(is_cat), "cats": int(is_cat.sum()), "scores": "out of fold" if frozen else "val"}
+    return fit_decision_rule(is_cat, scores.logits, **named), named | about
 
 
 def score_out_of_fold(
@@ -145,23 +146,13 @@ def _tell(test: pd.DataFrame, slices: list[Slice], rule: DecisionRule) -> dict[s
             one.name: {"by": one.by, "about": one.about, "photos": one.photos, "cats": one.cats} for one in slices
         },
         "sources": called_cat(test, threshold=rule.threshold),
-        "doubt": asdict(_doubt(test[test["source"] != UPLOADS], rule)),
-        "histogram": _histogram(test),
+        "doubt": _doubt(test[test["source"] != UPLOADS], rule),
     }
 
 
-def _doubt(base: pd.DataFrame, rule: DecisionRule) -> Doubt:
+def _doubt(base: pd.DataFrame, rule: DecisionRule) -> dict[str, float]:
+    """Shares of the base photos of test: unsure ones, cats surely denied, others surely called a cat."""
     probability, cat = base["probability"].to_numpy(float), (base["label"] == "cat").to_numpy(bool)
     said_cat, sure = probability >= rule.threshold, ~is_unsure(probability, rule)
-    return Doubt(
-        unsure=float(1 - sure.mean()),
-        cats_denied=float((sure & ~said_cat)[cat].mean()),
-        others_taken=float((sure & said_cat)[~cat].mean()),
-    )
-
-
-def _histogram(test: pd.DataFrame, *, bins: int = 20) -> dict[str, list[float]]:
-    """How many photos of each label got which P(cat)."""
-    edges = np.linspace(0, 1, bins + 1)
-    counts = {str(label): np.histogram(part["probability"], edges)[0].tolist() for label, part in test.groupby("label")}
-    return {"edges": edges.tolist(), **counts}
+    denied, taken = (sure & ~said_cat)[cat], (sure & said_cat)[~cat]
+    return {"unsure": float(1 - sure.mean()), "cats_denied": float(denied.mean()), "others_taken": float(taken.mean())}

@@ -12,9 +12,9 @@ from mlflow.tracking import MlflowClient
 from include.data.neighbours import add_neighbours
 from include.lake.base import ObjectStore
 from include.model import plots
-from include.model.evaluation_page import Chosen, Doubt, render_page
+from include.model.evaluation_page import render_page
 from include.model.slices import Slice
-from include.records import UPLOADS, DecisionRule
+from include.records import UPLOADS
 
 FOLDER = "evaluation"  # inside the MLflow run
 WORST = 24
@@ -35,15 +35,11 @@ def exhibit(
     ``train`` are the photos of the manifest that trained, and ``cache`` is this machine's folder of features: each of
     the worst errors stands beside the training photos that are most like it. Safe to repeat.
     """
-    mlflow_run, rule = found["mlflow_run"], DecisionRule(**found["decision_rule"])
+    mlflow_run, threshold = found["mlflow_run"], found["decision_rule"]["threshold"]
     base = base_of_test(scores)
-    wrong = mistakes_of(base, rule.threshold)
-    pictures = _draw(base, rule.threshold, slices)
-    page = render_page(
-        {"version": found["version"], "dataset": found["dataset"], "MLflow run": mlflow_run},
-        rule, Chosen(**found["chosen"]), Doubt(**found["doubt"]), slices,
-        pictures=pictures, mistakes=add_neighbours(store, wrong.head(WORST), train, cache), wrong=len(wrong),
-    )  # fmt: skip
+    wrong, pictures = mistakes_of(base, threshold), _draw(base, threshold, slices)
+    worst = add_neighbours(store, wrong.head(WORST), train, cache)
+    page = render_page(found, slices, pictures=pictures, mistakes=worst, wrong=len(wrong))
     for name, picture in pictures.items():
         client.log_figure(mlflow_run, picture, f"{FOLDER}/{name}.png")
     client.log_text(mlflow_run, page, f"{FOLDER}/evaluation.html")

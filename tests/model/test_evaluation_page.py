@@ -2,7 +2,7 @@
 
 import base64
 import re
-from dataclasses import replace
+from dataclasses import asdict
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -12,16 +12,17 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from include.model.evaluation_page import Chosen, Doubt, describe, render_page
+from include.model.evaluation_page import describe, render_page
 from include.model.plots import draw_confusion, draw_precision_recall, draw_reliability, draw_slices
 from include.model.slices import Slice, measure_slices
 from include.records import DecisionRule
 from tests.pictures import plain
 
 RULE = DecisionRule(0.5, 0.2, 0.8, slope=0.9, intercept=-0.3)
-CHOSEN = Chosen("even_odds", 0.8, 0.8, photos=7200, cats=1800, scores="out of fold")
-DOUBT = Doubt(unsure=0.21, cats_denied=0.06, others_taken=0.11)
-NAMES = {"version": "7", "dataset": "<script>alert(1)</script>"}
+CHOSEN = {"rule": "even_odds", "precision_floor": 0.8, "sure_from": 0.8}
+CHOSEN |= {"photos": 7200, "cats": 1800, "scores": "out of fold"}
+DOUBT = {"unsure": 0.21, "cats_denied": 0.06, "others_taken": 0.11}
+NAMES = {"version": "7", "dataset": "<script>alert(1)</script>", "mlflow_run": "m1"}
 
 
 def scores(count: int = 200) -> pd.DataFrame:
@@ -59,12 +60,9 @@ def mistakes(count: int) -> list[dict]:
     return [wrong | {"neighbours": [cat, given]}] * count
 
 
-def render(slices: list[Slice], *, shown: int = 8, wrong: int = 40, **other) -> str:
-    made = {"rule": RULE, "chosen": CHOSEN} | other
-    return render_page(
-        NAMES, made["rule"], made["chosen"], DOUBT, slices,
-        pictures=pictures(slices), mistakes=mistakes(shown), wrong=wrong,
-    )  # fmt: skip
+def render(slices: list[Slice], *, shown: int = 8, wrong: int = 40, rule=RULE, chosen=CHOSEN) -> str:
+    evaluation = NAMES | {"decision_rule": asdict(rule), "chosen": chosen, "doubt": DOUBT}
+    return render_page(evaluation, slices, pictures=pictures(slices), mistakes=mistakes(shown), wrong=wrong)
 
 
 def text_of(page: str) -> str:
@@ -161,7 +159,7 @@ def test_it_says_how_scores_become_verdicts(page):
 
 
 def test_a_threshold_for_precision_is_explained(slices):
-    chosen = replace(CHOSEN, rule="recall_at_precision", precision_floor=0.95, scores="val")
+    chosen = CHOSEN | {"rule": "recall_at_precision", "precision_floor": 0.95, "scores": "val"}
     rule = DecisionRule(0.7, 0.368, 0.903, slope=1.2, intercept=0.1)
     text = text_of(render(slices, rule=rule, chosen=chosen))
     assert "lowest threshold that is expected to reach a precision of 0.95" in text

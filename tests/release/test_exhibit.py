@@ -11,13 +11,14 @@ from mlflow.tracking import MlflowClient
 from include.backbone import FEATURES
 from include.data.features import write_features
 from include.lake.local import LocalStore
-from include.model.evaluation_page import Chosen, Doubt
 from include.model.slices import measure_slices
 from include.records import DecisionRule, label_of
 from include.release.exhibit import exhibit
 from tests.pictures import add_base, plain
 
-CHOSEN = Chosen("even_odds", 0.8, 0.8, photos=100, cats=25, scores="out of fold")
+CHOSEN = {"rule": "even_odds", "precision_floor": 0.8, "sure_from": 0.8}
+CHOSEN |= {"photos": 100, "cats": 25, "scores": "out of fold"}
+DOUBT = {"unsure": 0.1, "cats_denied": 0.0, "others_taken": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def show(client: MlflowClient, lake: LocalStore, photos: pd.DataFrame, cache: Pa
     scores = photos.assign(probability=said)[photos["side"] == "test"].reset_index(drop=True)
     slices = measure_slices(scores, threshold=0.5, seed=0)
     about = {"version": "7", "mlflow_run": run, "dataset": "d1", "decision_rule": asdict(DecisionRule(0.5, 0.2, 0.8))}
-    about |= {"chosen": asdict(CHOSEN), "doubt": asdict(Doubt(0.1, 0, 0))}
+    about |= {"chosen": CHOSEN, "doubt": DOUBT}
     about |= {"slices": {part.name: {name: asdict(value) for name, value in part.figures.items()} for part in slices}}
     exhibit(client, lake, about, scores, slices, train=photos[photos["side"] == "train"], cache=cache)
     return Path(client.download_artifacts(run, "evaluation/evaluation.html")).read_text()
