@@ -109,11 +109,8 @@ def _bursts(given: pd.DataFrame, rules: Labels) -> pd.Series:
 
 def _beyond_share(free: pd.DataFrame, given: pd.DataFrame, base: NDArray[np.bool_], rules: Labels) -> pd.Series:
     """Those that come last, by name, where unreviewed uploads would make too much of a class."""
-    train = free[base & (free["side"] == "train").to_numpy(bool)]
-    room = {
-        label: max(rules.free_per_class, int(rules.max_share_of_class * (train["label"] == label).sum()))
-        for label in LABELS
-    }
+    train = free.loc[base & (free["side"] == "train").to_numpy(bool), "label"]
+    room = {name: max(rules.free_per_class, int(rules.max_share_of_class * (train == name).sum())) for name in LABELS}
     place = given.sort_values("sha256").groupby("label").cumcount()
     beyond = place >= given["label"].map(room).reindex(place.index).astype(int)
     return beyond.reindex(free.index[~base], fill_value=False)

@@ -27,9 +27,8 @@ def add_neighbours(store: ObjectStore, photos: pd.DataFrame, known: pd.DataFrame
     rows = nearest(features[: len(photos)], features[len(photos) :])
     pictures = small_pictures(store, [*photos["key"], *known["key"].iloc[rows.ravel()]])
     neighbours = [add_pictures(known.iloc[places], pictures) for places in rows]
-    return [
-        photo | {"neighbours": near} for photo, near in zip(add_pictures(photos, pictures), neighbours, strict=True)
-    ]
+    shown = zip(add_pictures(photos, pictures), neighbours, strict=True)
+    return [photo | {"neighbours": near} for photo, near in shown]
 
 
 def nearest(features: NDArray[np.float16], known: NDArray[np.float16], *, count: int = 5) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ SIDE = 128  # the longer side of a picture, in pixels
 
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
+    autoescape=lambda name: str(name).endswith(".html.j2"),
     trim_blocks=True,
     undefined=StrictUndefined,
 )

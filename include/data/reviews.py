@@ -44,6 +44,17 @@ def read_records(store: ObjectStore, kind: type[Record], keys: list[str]) -> dic
     return {layout.photo_id_of(key): _parse(kind, key, body) for key, body in zip(keys, bodies, strict=True)}
 
 
+def label_said(label: str | None, origin: str, review: Review | BadRecord | None) -> dict[str, str | None]:
+    """The label of a photo and who gave it: its ``origin`` (source or user), or the person who reviewed it."""
+    said = {"label": label, "label_origin": origin, "review": None, "problem": None}
+    if isinstance(review, BadRecord):
+        return said | {"problem": str(review)}
+    if not review:
+        return said
+    corrected = review.label if review.verdict == "relabel" else label
+    return said | {"label": corrected, "label_origin": "reviewed", "review": review.verdict}
+
+
 def unknown_labels(store: ObjectStore, base: pd.DataFrame, uploads: pd.DataFrame) -> list[dict[str, str]]:
     """The key, field and value of each unknown label in the records of a snapshot that could not be read.
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from include.backbone import VERSION
-from include.data.reviews import keys_about, read_records
+from include.data.reviews import keys_about, label_said, read_records
 from include.data.uploads import collect_uploads
-from include.errors import BadRecord, DatasetError
+from include.errors import DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
@@ -30,7 +30,8 @@ def snapshot_base(store: ObjectStore, run: str) -> str:
     if not photos:
         raise DatasetError("the lake holds no base photos: run the DAG ingest_base_datasets first")
     reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, (photo.sha256 for _, photo in photos)))
-    rows = [{"key": key, **photo._asdict(), **_said(photo.source, reviews.get(photo.sha256))} for key, photo in photos]
+    said = [label_said(label_of(photo.source), "source", reviews.get(photo.sha256)) for _, photo in photos]
+    rows = [{"key": key, **photo._asdict(), **row} for (key, photo), row in zip(photos, said, strict=True)]
     return write_table(store, layout.run_table(run, "base"), _table(rows, BASE_COLUMNS))
 
 
@@ -75,17 +76,6 @@ def finish_run(store: ObjectStore, run: str) -> None:
     """From now on a run with the same inputs has nothing to do."""
     inputs = read_json(store, layout.run_json(run, "inputs"))
     write_json(store, layout.LATEST_RUN, {"run": layout.run_name(run), "input_digest": inputs["input_digest"]})
-
-
-def _said(source: str, review: Review | BadRecord | None) -> dict[str, str | None]:
-    """What a base photo is called: by its source, or by the person who reviewed it."""
-    said = {"label": label_of(source), "label_origin": "source", "review": None, "problem": None}
-    if isinstance(review, BadRecord):
-        return said | {"problem": str(review)}
-    if not review:
-        return said
-    label = review.label if review.verdict == "relabel" else said["label"]
-    return said | {"label": label, "label_origin": "reviewed", "review": review.verdict}
 
 
 def _table(rows: list, columns: list[str]) -> pd.DataFrame:

@@ -5,12 +5,14 @@ import hmac
 import secrets
 from datetime import UTC, datetime
 
-from include.data.reviews import keys_about, read_records
+from include.data.reviews import keys_about, label_said, read_records
 from include.errors import BadRecord
 from include.images.decoding import decode
 from include.lake import layout
 from include.lake.base import ObjectStore, keep_first
 from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
+
+Row = dict[str, str | None]
 
 
 def lake_secret(store: ObjectStore) -> bytes:
@@ -45,7 +47,7 @@ def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
     store.write(layout.feedback(photo_id), Feedback(photo_id, answer, said_at).to_json())
 
 
-def collect_uploads(store: ObjectStore) -> list[dict[str, str | None]]:
+def collect_uploads(store: ObjectStore) -> list[Row]:
     """Who said what until now: a row for each complete upload that nobody asked to forget, by photo_id.
 
     Keys: key, photo_id, source, label (cat, not_cat or none), label_origin (user or reviewed), review (keep,
@@ -71,14 +73,9 @@ def _ids(store: ObjectStore, prefix: str) -> set[str]:
     return {layout.photo_id_of(key) for key in store.keys(prefix)}
 
 
-def _row(
-    photo_id: str, answer: Feedback | BadRecord | None, review: Review | BadRecord | None
-) -> dict[str, str | None]:
+def _row(photo_id: str, answer: Feedback | BadRecord | None, review: Review | BadRecord | None) -> Row:
     row = {"key": layout.upload_photo(photo_id), "photo_id": photo_id, "source": UPLOADS}
-    if problem := next((said for said in (answer, review) if isinstance(said, BadRecord)), None):
-        return row | {"label": None, "label_origin": "user", "review": None, "problem": str(problem)}
-    said = answer.answer if isinstance(answer, Feedback) and answer.answer in LABELS else None
-    if not isinstance(review, Review):
-        return row | {"label": said, "label_origin": "user", "review": None, "problem": None}
-    label = review.label if review.verdict == "relabel" else said
-    return row | {"label": label, "label_origin": "reviewed", "review": review.verdict, "problem": None}
+    if isinstance(answer, BadRecord):  # even under a review: what the user said is gone
+        return row | label_said(None, "user", answer)
+    said = answer.answer if answer and answer.answer in LABELS else None
+    return row | label_said(None if isinstance(review, BadRecord) else said, "user", review)

@@ -74,13 +74,11 @@ def _open(body: bytes) -> Image.Image:
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise NotAPhoto(
-            "too_many_pixels", f"the picture has {width} x {height} pixels; at most {max_pixels:,} are read"
-        )
-    if min(width, height) < MIN_SIDE:
-        raise NotAPhoto("too_small", f"the picture has {width} x {height} pixels; each side needs {MIN_SIDE}")
+    size = f"the picture has {image.width} x {image.height} pixels"
+    if image.width * image.height > max_pixels:
+        raise NotAPhoto("too_many_pixels", f"{size}; at most {max_pixels:,} are read")
+    if min(image.size) < MIN_SIDE:
+        raise NotAPhoto("too_small", f"{size}; each side needs {MIN_SIDE}")
 
 
 def _load(image: Image.Image, draft: int | None) -> Image.Image:

@@ -75,9 +75,8 @@ def _draw_cat(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     x, y, r = _head(rng)
     fur = _fur(rng)
     for way in (-1, 1):  # pointed ears
-        draw.polygon(
-            [(x + way * r, y - 1.5 * r), (x + way * 0.2 * r, y - 0.8 * r), (x + way * r, y - 0.1 * r)], fill=fur
-        )
+        ear = [(x + way * r, y - 1.5 * r), (x + way * 0.2 * r, y - 0.8 * r), (x + way * r, y - 0.1 * r)]
+        draw.polygon(ear, fill=fur)
     _circle(draw, x, y, r, 0.9 * r, fur)
     eyes = rng.choice([(120, 200, 60), (230, 190, 40), (90, 160, 220)])
     for way in (-1, 1):  # slit pupils, whiskers
@@ -146,9 +145,8 @@ def _draw_star(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     x, y, points = rng.randint(45, 85), rng.randint(45, 85), rng.randint(5, 9)
     radii = [rng.uniform(28, 44), rng.uniform(10, 20)] * points
     step = math.pi / points
-    draw.polygon(
-        [(x + r * math.cos(i * step), y + r * math.sin(i * step)) for i, r in enumerate(radii)], fill=_colour(rng)
-    )
+    corners = [(x + r * math.cos(i * step), y + r * math.sin(i * step)) for i, r in enumerate(radii)]
+    draw.polygon(corners, fill=_colour(rng))
 
 
 def _draw_nothing(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:

@@ -50,7 +50,7 @@ def keep_first(store: ObjectStore, key: str, body: bytes) -> bytes:
 
 def read_many(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> Iterator[bytes]:
     """The objects in the order of ``keys``; at most a few hundred are held at a time. Raises ObjectNotFound."""
-    return _map_some(store.read, keys, threads)
+    return map_many(store.read, keys, threads=threads)
 
 
 def read_present(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> Iterator[bytes | None]:
@@ -62,10 +62,11 @@ def read_present(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) 
         except ObjectNotFound:
             return None
 
-    return _map_some(read, keys, threads)
+    return map_many(read, keys, threads=threads)
 
 
-def _map_some(read: Callable[[str], Body], keys: Iterable[str], threads: int) -> Iterator[Body]:
+def map_many(read: Callable[[str], Body], keys: Iterable[str], *, threads: int) -> Iterator[Body]:
+    """The results of ``read`` in the order of ``keys``; at most sixteen a thread are held at a time."""
     waiting = iter(keys)
     with ThreadPoolExecutor(threads) as pool:
         while some := list(islice(waiting, 16 * threads)):

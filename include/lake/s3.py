@@ -19,13 +19,8 @@ CREATE_TRIES = 5
 def connect(endpoint_url: str | None) -> Any:
     """A client from boto3's usual credential chain; ``endpoint_url`` names an S3-compatible server."""
     style = {"addressing_style": "path"} if endpoint_url else {}
-    config = Config(
-        retries={"mode": "standard", "max_attempts": 5},
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=32,
-        s3=style,
-    )
+    retries = {"mode": "standard", "max_attempts": 5}
+    config = Config(retries=retries, connect_timeout=10, read_timeout=60, max_pool_connections=32, s3=style)
     return boto3.client("s3", endpoint_url=endpoint_url, config=config)
 
 

@@ -46,9 +46,7 @@ def check_package(folder: Path) -> None:
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not _is_folder(path)}
     names = set(found) - ADDED_BY_DOWNLOAD
     if strange := sorted(names - FILES) or [name for name, path in found.items() if path.is_symlink()]:
-        raise ModelError(
-            f"a model version has no file {strange[0]!r}: register it by `retrain`, which writes data only"
-        )
+        raise ModelError(f"a model version has no file {strange[0]!r}: `retrain` registers data only")
     if missing := sorted(FILES - names):
         raise ModelError(f"the file {missing[0]!r} of the model version is missing: register it anew")
     if found[ENTRY.name].read_bytes() != ENTRY.read_bytes():
@@ -94,10 +92,8 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     if sorted(names) != sorted(MEMBERS):
         raise ModelError(f"a .keras archive has each of {', '.join(MEMBERS)} once, not {names}: save the network anew")
     for member in members:
-        if member.file_size > MEMBERS[member.filename]:
-            raise ModelError(
-                f"{member.filename} has {member.file_size:,} bytes; at most {MEMBERS[member.filename]:,} are read"
-            )
+        if member.file_size > (most := MEMBERS[member.filename]):
+            raise ModelError(f"{member.filename} has {member.file_size:,} bytes; at most {most:,} are read")
     if broken := archive.testzip():
         raise ModelError(f"{broken} in the .keras archive is damaged: save the network anew")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from include.model.distribution import split_batches
 from include.model.examples import allowed_kinds
+from include.model.jobs import TrainingJob
 from include.model.pixels import Pixels
 from include.records import KINDS
 
@@ -19,31 +20,23 @@ LIGHT = 0.25  # how far brightness and contrast may go, as a share
 CHANCES = 10  # random numbers that the augmentation of one photo takes
 
 
-def train_batches(
-    pixels: Pixels,
-    manifest: pd.DataFrame,
-    *,
-    batch_size: int,
-    seed: int,
-    first_epoch: int = 0,
-    strength: float = 1.0,
-) -> tf.data.Dataset:
+def train_batches(pixels: Pixels, manifest: pd.DataFrame, job: TrainingJob, *, first_epoch: int = 0) -> tf.data.Dataset:
     """Endless batches of (photos uint8, allowed kinds, weights), each epoch in an order of its own.
 
     Order and augmentation are functions of (seed, epoch, index of the photo): who begins at a later epoch gets the
-    batches that another run has there. ``strength`` is that of ``augment``.
+    batches that another run has there. The job says how large a batch is, and how far photos are changed.
     """
     allowed, weights = allowed_kinds(manifest), manifest["weight"].to_numpy(np.float32)
 
     def draw() -> Iterator[tuple]:
         for epoch in count(first_epoch):
-            order = np.random.default_rng((seed, epoch, 0)).permutation(len(pixels))
-            chances = np.random.default_rng((seed, epoch, 1)).random((len(pixels), CHANCES), np.float32)
-            for rows in _slices(order, batch_size):
+            order = np.random.default_rng((job.seed, epoch, 0)).permutation(len(pixels))
+            chances = np.random.default_rng((job.seed, epoch, 1)).random((len(pixels), CHANCES), np.float32)
+            for rows in _slices(order, job.batch_size):
                 yield pixels.take(rows), allowed[rows], weights[rows], chances[rows]
 
     def change(photos: tf.Tensor, kinds: tf.Tensor, weight: tf.Tensor, chances: tf.Tensor) -> tuple:
-        return augment(photos, chances, strength=strength), kinds, weight
+        return augment(photos, chances, strength=job.augmentation), kinds, weight
 
     signature = (*_signature(pixels), tf.TensorSpec((None, CHANCES), tf.float32))
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)

@@ -37,7 +37,7 @@ def fit(
     watched = feeding.ordered_batches(pixels.subset(watch), manifest[watch])
     keeper = KeepEachEpoch(checkpoints, watched, epochs=job.epochs, history=history, tell=tell)
     if not is_over(history, epochs=job.epochs):
-        batches = _shuffled(pixels, manifest, learn, job, first_epoch=len(history))
+        batches = feeding.train_batches(pixels.subset(learn), manifest[learn], job, first_epoch=len(history))
         # the batches come shuffled; the keeper says where to begin and when to stop
         model.fit(batches, epochs=job.epochs, steps_per_epoch=steps, callbacks=[keeper], shuffle=False, verbose=0)
     if not checkpoints:
@@ -50,19 +50,6 @@ def fit(
 def score(network: keras.Model, pixels: Pixels, manifest: pd.DataFrame) -> NDArray[np.float32]:
     """Logits of every photo of the manifest, in its order; float32, shape (photos, kinds)."""
     return np.asarray(network.predict(feeding.ordered_batches(pixels, manifest), verbose=0))
-
-
-def _shuffled(
-    pixels: Pixels, manifest: pd.DataFrame, learn: NDArray[np.bool_], job: TrainingJob, *, first_epoch: int
-) -> tf.data.Dataset:
-    return feeding.train_batches(
-        pixels.subset(learn),
-        manifest[learn],
-        batch_size=job.batch_size,
-        seed=job.seed,
-        first_epoch=first_epoch,
-        strength=job.augmentation,
-    )
 
 
 def _begin(model: keras.Model, checkpoints: Checkpoints | None, *, epochs: int) -> History:
@@ -78,12 +65,7 @@ def _begin(model: keras.Model, checkpoints: Checkpoints | None, *, epochs: int) 
 def _compiled(strategy: tf.distribute.Strategy, job: TrainingJob, *, steps: int) -> keras.Model:
     with strategy.scope():
         model = distribution.shared(job.build())
-        network.compile_network(
-            model,
-            learning_rate=job.learning_rate,
-            steps=steps * job.epochs,
-            weight_decay=job.weight_decay,
-            warm_up=job.warm_up,
-        )
+        rates = {"learning_rate": job.learning_rate, "weight_decay": job.weight_decay, "warm_up": job.warm_up}
+        network.compile_network(model, steps=steps * job.epochs, **rates)
         model.optimizer.build(model.trainable_variables)
     return model

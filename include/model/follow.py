@@ -21,12 +21,11 @@ def follow(store: ObjectStore, run: str, digest: str, params: RetrainParams) -> 
     """Train beside the first worker, which alone keeps checkpoints and the network. Raises BadSetting where nothing is
     trained on pixels.
     """
-    settings, manifest = Settings(), read_manifest(store, digest)
-    job = plan_training(store, run, manifest, params, settings).job
-    if job is None:
+    plan = plan_training(store, run, read_manifest(store, digest), params, Settings())
+    if plan.job is None:
         raise BadSetting("a head alone needs no further worker: set --fine-tune-epochs, or CAT_NETWORK=scratch")
-    pixels = load_pixels(store, manifest, size=job.image_size)
-    fit(pixels, manifest, job, checkpoints=None)
+    pixels = load_pixels(store, plan.manifest, size=plan.job.image_size)
+    fit(pixels, plan.manifest, plan.job, checkpoints=None)
 
 
 if __name__ == "__main__":

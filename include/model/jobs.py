@@ -41,9 +41,8 @@ def from_scratch(settings: Settings, *, epochs: int) -> TrainingJob:
         keras.utils.set_random_seed(settings.seed)
         return build_network(image_size=settings.image_size)
 
-    return TrainingJob(
-        "scratch", build, settings.image_size, settings.batch_size, settings.learning_rate, epochs, settings.seed
-    )
+    sizes = settings.image_size, settings.batch_size
+    return TrainingJob("scratch", build, *sizes, settings.learning_rate, epochs, settings.seed)
 
 
 def fine_tuning(head: keras.Model, settings: Settings, *, epochs: int) -> TrainingJob:

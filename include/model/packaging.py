@@ -19,22 +19,21 @@ from include.model.archive import ADDED_BY_DOWNLOAD, ENTRY
 from include.records import DecisionRule
 
 PACKAGES = ("mlflow", "tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic-settings")
-COLUMNS = ["probability", "is_cat", "unsure", "threshold", "model_version", "error", "explanation"]
 EXPLAIN = "explain"  # the param: also say why, with a picture for each photo
+OUTPUT = [
+    ColSpec(DataType.double, "probability", required=False),
+    ColSpec(DataType.boolean, "is_cat", required=False),
+    ColSpec(DataType.boolean, "unsure", required=False),
+    ColSpec(DataType.double, "threshold"),
+    ColSpec(DataType.string, "model_version"),
+    ColSpec(DataType.string, "error", required=False),
+    ColSpec(DataType.string, "explanation", required=False),
+]
+COLUMNS = [str(column.name) for column in OUTPUT]
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
-    outputs=Schema(
-        [
-            ColSpec(DataType.double, "probability", required=False),
-            ColSpec(DataType.boolean, "is_cat", required=False),
-            ColSpec(DataType.boolean, "unsure", required=False),
-            ColSpec(DataType.double, "threshold"),
-            ColSpec(DataType.string, "model_version"),
-            ColSpec(DataType.string, "error", required=False),
-            ColSpec(DataType.string, "explanation", required=False),
-        ]
-    ),
+    outputs=Schema(OUTPUT),
     params=ParamSchema([ParamSpec(EXPLAIN, DataType.boolean, default=False)]),
 )
 

@@ -59,21 +59,21 @@ def log_epoch(run_id: str, epoch: int, figures: Mapping[str, float]) -> None:
     """Send the points of one epoch. Sent again, by a later try or by a stale one, they are the same points: MLflow's
     database knows a point by its name, step, time and value, and keeps it once.
     """
-    ended_at = int(figures[ENDED_AT])
-    points = [Metric(name, value, ended_at, epoch) for name, value in figures.items() if name != ENDED_AT]
-    connect().log_batch(run_id, points)
+    values = {name: value for name, value in figures.items() if name != ENDED_AT}
+    connect().log_batch(run_id, _points(values, at=int(figures[ENDED_AT]), step=epoch))
 
 
 def log_curves(run_id: str, curves: Sequence[Mapping[str, float]], *, prefix: str = "") -> None:
     """Send the points of all epochs at once; sent again they are the same points, for their time is the run's start."""
     client = connect()
     began = client.get_run(run_id).info.start_time
-    points = [
-        Metric(prefix + name, float(value), began, epoch)
-        for epoch, losses in enumerate(curves)
-        for name, value in losses.items()
-    ]
+    epochs = ({prefix + name: loss for name, loss in losses.items()} for losses in curves)
+    points = [point for epoch, losses in enumerate(epochs) for point in _points(losses, at=began, step=epoch)]
     client.log_batch(run_id, points)
+
+
+def _points(values: Mapping[str, float], *, at: int, step: int) -> list[Metric]:
+    return [Metric(name, float(value), at, step) for name, value in values.items()]
 
 
 def log_validation(store: ObjectStore, dataset: str) -> None:

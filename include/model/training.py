@@ -38,8 +38,9 @@ Curves = list[Mapping[str, float]]  # the losses of each epoch
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run trains: ``job`` on pixels, or the ``head`` alone; both when fine-tuning follows the head."""
+    """What a run trains on which photos: ``job`` on pixels, or the ``head`` alone; both when fine-tuning follows."""
 
+    manifest: pd.DataFrame
     job: TrainingJob | None
     head: keras.Model | None = None
     curves: Curves = field(default_factory=list)
@@ -55,10 +56,10 @@ def train(store: ObjectStore, run: str, digest: str, params: RetrainParams) -> s
     if done := finished_attempt(run, digest):
         log.info("MLflow run %s has trained this already", done)
         return done
-    settings, manifest = Settings(), read_manifest(store, digest)
-    plan = plan_training(store, run, manifest, params, settings)
+    settings = Settings()
+    plan = plan_training(store, run, read_manifest(store, digest), params, settings)
     if plan.job:
-        return _train_on_pixels(store, run, digest, manifest, plan, plan.job, settings)
+        return _train_on_pixels(store, run, digest, plan, plan.job, settings)
     with attempt(run, digest) as active:
         _log_recipe(store, digest, settings, plan)
         log_curves(active.info.run_id, plan.curves)
@@ -71,11 +72,11 @@ def plan_training(
 ) -> Plan:
     """What the settings and params ask for; a head is fitted already, for that takes seconds."""
     if settings.network == "scratch":
-        return Plan(from_scratch(settings, epochs=params.epochs))
+        return Plan(manifest, from_scratch(settings, epochs=params.epochs))
     chosen = chosen_for(store, run)
     head, curves = fit_default_head(store, manifest, chosen, settings, epochs=params.epochs)
     job = fine_tuning(head, settings, epochs=params.fine_tune_epochs) if params.fine_tune_epochs else None
-    return Plan(job, head, curves, chosen)
+    return Plan(manifest, job, head, curves, chosen)
 
 
 def fit_default_head(
@@ -89,23 +90,15 @@ def fit_default_head(
         curves.append(dict(losses))
         log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
 
-    head = fit_head(
-        train, val, chosen, l2_penalty=settings.l2_penalty, epochs=epochs, seed=settings.seed, on_epoch=keep
-    )
-    return head, curves
+    penalty, seed = settings.l2_penalty, settings.seed
+    return fit_head(train, val, chosen, l2_penalty=penalty, epochs=epochs, seed=seed, on_epoch=keep), curves
 
 
 def _train_on_pixels(
-    store: ObjectStore,
-    run: str,
-    digest: str,
-    manifest: pd.DataFrame,
-    plan: Plan,
-    job: TrainingJob,
-    settings: Settings,
+    store: ObjectStore, run: str, digest: str, plan: Plan, job: TrainingJob, settings: Settings
 ) -> str:
     """Train epoch by epoch, and keep each."""
-    pixels = load_pixels(store, manifest, size=job.image_size)
+    pixels = load_pixels(store, plan.manifest, size=job.image_size)
     checkpoints = Checkpoints(state_folder(settings, digest, plan.chosen, job))
     begun = checkpoints.latest()
     done = begun.history if begun else ()
@@ -122,7 +115,7 @@ def _train_on_pixels(
         _log_recipe(store, digest, settings, plan)
         if not begun:
             log_curves(active.info.run_id, plan.curves, prefix="head_")
-        trained = fit(pixels, manifest, job, checkpoints=checkpoints, tell=tell)
+        trained = fit(pixels, plan.manifest, job, checkpoints=checkpoints, tell=tell)
         checkpoints.confirm()
         _log_network(trained)
     checkpoints.clear()

@@ -67,9 +67,8 @@ def _log_trial(client: MlflowClient, run: str, trial: Trial, began: int) -> None
 
 def draw_trials(trials: Sequence[Trial], chosen: Hyperparameters) -> Figure:
     """Parallel coordinates: a line for each trial, through its values to the loss that it reached."""
-    rows = [
-        {**asdict(each.values), "loss_on_val": each.losses.mean(), "with_penalty": each.val_loss} for each in trials
-    ]
+    losses = [{"loss_on_val": each.losses.mean(), "with_penalty": each.val_loss} for each in trials]
+    rows = [asdict(each.values) | loss for each, loss in zip(trials, losses, strict=True)]
     table = pd.DataFrame(rows).astype(float)
     ends = [f"{name.replace('_', ' ')}\n{low:.3g} to {high:.3g}" for name, low, high in _ends(table)]
     table = (table - table.min()) / (table.max() - table.min()).replace(0, 1)

@@ -37,6 +37,8 @@ from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ABOUT = ("by", "about", "photos", "cats")  # of a slice
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -141,10 +143,8 @@ def _looks(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
 def _tell(test: pd.DataFrame, slices: list[Slice], rule: DecisionRule) -> dict[str, Any]:
     """What was found on the test side, as JSON."""
     return {
-        "slices": {one.name: {name: asdict(figure) for name, figure in one.figures.items()} for one in slices},
-        "about": {
-            one.name: {"by": one.by, "about": one.about, "photos": one.photos, "cats": one.cats} for one in slices
-        },
+        "slices": {part.name: {name: asdict(metric) for name, metric in part.figures.items()} for part in slices},
+        "about": {part.name: {name: getattr(part, name) for name in ABOUT} for part in slices},
         "sources": called_cat(test, threshold=rule.threshold),
         "doubt": _doubt(test[test["source"] != UPLOADS], rule),
     }

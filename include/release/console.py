@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import pandas as pd
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -56,12 +57,6 @@ def _runs(settings: Settings) -> bool:
         return False
 
 
-def _as_text(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m include.release.registry", description=__doc__)
     commands = parser.add_subparsers(dest="command")
@@ -74,7 +69,7 @@ def main(given: Sequence[str] | None = None) -> int:
         if options.command == "champion":
             told = make_champion(client, options.version, settings)
         else:
-            told = _as_text([HEADINGS, *list_versions(client)])
+            told = pd.DataFrame(list_versions(client), columns=HEADINGS).to_string(index=False)
     except CatError as error:
         sys.stderr.write(f"{error}\n")
         return 1

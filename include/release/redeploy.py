@@ -62,10 +62,8 @@ def _move(decision: Decision) -> None:
     if now == decision.challenger:
         return
     if now != decision.predecessor:
-        raise ModelError(
-            f"`champion` moved from version {decision.predecessor} to {now} "
-            "since the gate decided: trigger retrain anew"
-        )
+        moved = f"`champion` moved from version {decision.predecessor} to {now} since the gate decided"
+        raise ModelError(f"{moved}: trigger retrain anew")
     promote(client, decision.challenger, replaces=decision.predecessor)
 
 

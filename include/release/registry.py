@@ -46,12 +46,7 @@ def register(
         return found
     with tempfile.TemporaryDirectory() as scratch:
         package = save_package(Path(scratch), network, rule)
-        tags = {
-            SUM_TAG: tree_sha256(package),
-            CONTRACT_TAG: str(CONTRACT),
-            RUN_TAG: layout.run_name(run),
-            DATASET_TAG: dataset,
-        }
+        tags = {SUM_TAG: tree_sha256(package), CONTRACT_TAG: str(CONTRACT)} | _tags_of(run, dataset)
         place = f"{ARTIFACT}/{tags[SUM_TAG][:12]}"  # its own: a twin of this task must not write over what we summed
         client.log_artifacts(mlflow_run, str(package), place)
     with suppress(MlflowException):  # it is there already, or the next line tells what is wrong
@@ -163,10 +158,14 @@ def _version(client: MlflowClient, version: str) -> ModelVersion:
 
 
 def _versions_of_run(client: MlflowClient, run: str, dataset: str) -> list[Any]:
-    mine = {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}
+    mine = _tags_of(run, dataset)
     versions = client.search_model_versions(f"name = '{MODEL}' and tags.`{RUN_TAG}` = '{mine[RUN_TAG]}'")
     fitting = [found for found in versions if mine.items() <= found.tags.items()]
     return sorted(fitting, key=lambda found: int(found.version))
+
+
+def _tags_of(run: str, dataset: str) -> dict[str, str]:
+    return {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}
 
 
 def _keep_lowest(client: MlflowClient, run: str, dataset: str) -> str:

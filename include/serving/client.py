@@ -20,9 +20,7 @@ def ask(url: str, photos: Sequence[bytes], *, explain: bool = False) -> list[Ver
     With ``explain`` each has a picture of what spoke for it; the server takes only a few photos at once then.
     """
     rows = [[base64.b64encode(photo).decode()] for photo in photos]
-    body = {"dataframe_split": {"columns": ["image"], "data": rows}} | (
-        {"params": {"explain": True}} if explain else {}
-    )
+    body = {"dataframe_split": {"columns": ["image"], "data": rows}, "params": {"explain": explain}}
     answer = _send("POST", f"{url}/invocations", json=body)
     names = [field.name for field in fields(Verdict)]
     try:
@@ -45,9 +43,8 @@ def _send(method: str, url: str, **options: Any) -> Any:
     try:
         response = httpx.request(method, url, timeout=TIMEOUT, **options)
     except httpx.HTTPError as error:
-        raise ServerError(
-            f"the model server at {url} does not answer ({type(error).__name__}): is it running?"
-        ) from error
+        problem = f"the model server at {url} does not answer ({type(error).__name__})"
+        raise ServerError(f"{problem}: is it running?") from error
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         raise NoModelYet(f"the model server at {url} has no model yet: run the DAG retrain")
     if not response.is_success:

@@ -107,14 +107,8 @@ def _live(follower: Follower) -> Response:
     served = follower.served
     if served is None:
         return JSONResponse({"error": NO_MODEL, "refused": follower.refused}, 503)
-    return JSONResponse(
-        {
-            "model_version": served.version,
-            "dataset": served.dataset,
-            "since": served.since,
-            "refused": follower.refused,
-        }
-    )
+    answer = {"model_version": served.version, "dataset": served.dataset, "since": served.since}
+    return JSONResponse(answer | {"refused": follower.refused})
 
 
 async def _answer(request: Request, served: Served | None, settings: Settings) -> Response:
@@ -165,13 +159,8 @@ def main() -> None:
     settings = Settings()
     app = build_app(Follower(settings), settings)
     log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.server_port,
-        log_level="warning",
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
+    place: dict[str, Any] = {"host": settings.host, "port": settings.server_port}
+    uvicorn.run(app, **place, log_level="warning", timeout_graceful_shutdown=DRAIN_SECONDS)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from include.model.examples import allowed_kinds
 from include.model.feeding import CHANCES, GREY, augment, ordered_batches, train_batches
+from include.model.jobs import TrainingJob
 from include.model.pixels import Pixels
 from tests.models import as_pixels
 
@@ -33,11 +34,15 @@ def chances(count: int, *, seed: int = 0) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seed).random((count, CHANCES), np.float32))
 
 
+def job(*, batch_size: int = BATCH, seed: int = 7) -> TrainingJob:
+    return TrainingJob("test", lambda: None, SIZE, batch_size, learning_rate=0.01, epochs=3, seed=seed)
+
+
 def epochs_of(
     pixels: Pixels, manifest: pd.DataFrame, *, seed: int, epochs: int, first_epoch: int = 0
 ) -> list[list[np.ndarray]]:
     """Per epoch: photos, allowed kinds and weights of its batches, joined."""
-    endless = train_batches(pixels, manifest, batch_size=BATCH, seed=seed, first_epoch=first_epoch)
+    endless = train_batches(pixels, manifest, job(seed=seed), first_epoch=first_epoch)
     batches = list(endless.take(STEPS * epochs))
     parts = [batches[start : start + STEPS] for start in range(0, len(batches), STEPS)]
     return [[np.concatenate([batch[place] for batch in part]) for place in range(3)] for part in parts]
@@ -85,7 +90,7 @@ def test_what_happens_to_a_photo_does_not_depend_on_its_company(manifest):
     """Augmentation is a function of (seed, epoch, index): other batches, same photos."""
     pixels = as_pixels(noise(COUNT))
     by_four, by_one = (
-        list(train_batches(pixels, manifest, batch_size=size, seed=7).take(steps)) for size, steps in ((4, 3), (1, 10))
+        list(train_batches(pixels, manifest, job(batch_size=size)).take(steps)) for size, steps in ((4, 3), (1, 10))
     )
     for place in range(3):
         together, alone = (np.concatenate([batch[place] for batch in batches]) for batches in (by_four, by_one))

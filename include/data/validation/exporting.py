@@ -1,9 +1,7 @@
 """Sides of a dataset -> the folder that the process reads: `pixels.npy` and `request.json`."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from include.errors import ObjectNotFound
 from include.images.decoding import decode_pixels
-from include.lake.base import ObjectStore
+from include.lake.base import ObjectStore, map_many
 from include.records import LABELS
 
 SIZE = 64  # pixels; what is measured are means over whole pictures
@@ -38,7 +36,7 @@ def write_pixels(store: ObjectStore, sides: Sides, folder: Path) -> Sides:
     shape = (len(keys), SIZE, SIZE, 3)
     pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
     found: dict[str, int] = {}
-    for row, (key, picture) in enumerate(_decoded(store, iter(keys))):
+    for row, (key, picture) in enumerate(zip(keys, map_many(partial(_fetch, store), keys, threads=4), strict=True)):
         if picture is not None:
             pixels[row], found[key] = picture, row
     pixels.flush()
@@ -56,15 +54,9 @@ def write_request(folder: Path, sides: Sides, comparisons: list[dict[str, str]],
     (folder / "request.json").write_text(json.dumps(request))
 
 
-def _decoded(
-    store: ObjectStore, keys: Iterator[str], *, threads: int = 4, at_a_time: int = 256
-) -> Iterator[tuple[str, NDArray[np.uint8] | None]]:
-    def fetch(key: str) -> NDArray[np.uint8] | None:
-        try:
-            return decode_pixels(store.read(key), SIZE)
-        except ObjectNotFound:  # a photo of an older version that was forgotten since
-            return None
-
-    with ThreadPoolExecutor(threads) as pool:
-        while some := list(islice(keys, at_a_time)):
-            yield from zip(some, pool.map(fetch, some), strict=True)
+def _fetch(store: ObjectStore, key: str) -> NDArray[np.uint8] | None:
+    """None for a photo of an older version that was forgotten since."""
+    try:
+        return decode_pixels(store.read(key), SIZE)
+    except ObjectNotFound:
+        return None
