@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 UV := uv==0.13.9
 BIN := .venv/bin
-VALIDATION := include/data/validation
+VALIDATION := include/validation/deepchecks_env
 BASE_DATA ?=
 LAKE ?= folder
 ONCE ?=

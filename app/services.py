@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from include.data.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
 from include.images.decoding import decode
+from include.ingestion.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.records import UploadRecord, Verdict
-from include.serving.client import ask
+from include.serving.client import predict
 from include.settings import Settings
 
 CONSENT_VERSION = 1  # raise it when the words beside the box change
@@ -35,7 +35,7 @@ def clean(photo: bytes) -> bytes:
 
 def ask_live(photo: bytes) -> Verdict:
     """The live server's verdict on one photo. Raises ServerError, or NoModelYet before the first model."""
-    return ask(Settings().live_url, [photo])[0]
+    return predict(Settings().live_url, [photo])[0]
 
 
 def keep_photo(lake: ObjectStore, photo: bytes, *, visitor: str, verdict: Verdict | None) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 from bench.covering import Photo
 from include.backbone import SIZE
 from include.images.decoding import decode_pixels
-from include.model.explanation import Floats
+from include.registry.explanation import Floats
 
 
 def draw_composite(test: pd.DataFrame, rng: np.random.Generator) -> tuple[Photo, int]:

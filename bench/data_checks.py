@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from include.data.copies import find_pairs
-from include.data.facts import THUMBNAIL, picture_facts
+from include.dataset.facts import THUMBNAIL, picture_facts
+from include.dataset.near_duplicates import find_pairs
 from include.images.decoding import decode
-from include.images.perceptual_hash import MIDDLES, TURNS
+from include.images.perceptual_hash import CENTRE_CROPS, ORIENTATIONS
 from include.images.synthetic import draw_sample
 from include.records import SOURCES
-from include.settings import Copies
+from include.settings import NearDuplicates
 
 SIDE = 256  # pixels of the longest side of a described photo
 
@@ -44,12 +44,12 @@ def describing(bodies: list[bytes]) -> None:
 def comparing(lake: int, new: int) -> None:
     """Synthetic facts: random hashes, of which as many turns may be upright as of real photos."""
     draw = np.random.default_rng(1)
-    codes = draw.integers(0, 256, (lake, len(MIDDLES), TURNS, 8), np.uint8)
-    upright = draw.random((lake, len(MIDDLES), TURNS)) < 0.1
+    codes = draw.integers(0, 256, (lake, len(CENTRE_CROPS), ORIENTATIONS, 8), np.uint8)
+    upright = draw.random((lake, len(CENTRE_CROPS), ORIENTATIONS)) < 0.1
     upright[:, :, 0] = True
     thumbnails = draw.integers(0, 256, (lake, THUMBNAIL, THUMBNAIL), np.uint8)
     names = np.array([f"photo {number:07}" for number in range(lake)], object)
-    rules = Copies().model_dump(exclude={"max_cluster"})
+    rules = NearDuplicates().model_dump(exclude={"max_cluster"})
 
     def compare(fresh: np.ndarray) -> float:
         return timed(

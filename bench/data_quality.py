@@ -28,21 +28,21 @@ from include.settings import ROOT, SAMPLE, Settings
 DECIDING = ("network", "l2_penalty", "epochs", "images_per_source", "seed")  # settings that the results depend on
 DOCUMENT = ROOT / "docs" / "data-checks.md"
 DRAWINGS = "drawings of our own code: numbers about them say nothing about photos"
-COPIES = """\
+NEAR_DUPLICATES = """\
 Of {photos} photos of the lake, seven copies each were added to it, and looked for as the task `deduplicate` does.
 Recall: how many were found to show their original. Precision: of the pairs that a planted photo is in, those that go
 back to one photo, or to two that were a pair before."""
 LABELS = """\
-The labels of {share:.0%} of the train side were turned in the lake itself, drawn at random (draws: {draws}). The task
-`check_labels` judges each label by P(label) of a linear model that did not see the photo, and leaves out those below
+The labels of {share:.0%} of the train split were turned in the lake itself, drawn at random (draws: {draws}). The task
+`check_labels` checks each label by P(label) of a linear model that did not see the photo, and leaves out those below
 `max_quality` ({limit}). Goals: of the turned labels 0.97 in the tenth with the lowest P(label), and 0.90 left out; of
 the labels left out 0.95 turned. Some labels that nobody turned are wrong all the same: in the lake as it came {known}
 are left out, and the last column says how many of the other labels are among them."""
 LIMITS = "All draws together, with other values of `max_quality`; the setting is bold:"
 POISON = """\
-{gifts} photos of the train side were taken out of the lake and given back as uploads: {share:.0%} of the labels of
+{gifts} photos of the train split were taken out of the lake and given back as uploads: {share:.0%} of the labels of
 {visitors} are turned, and one session gives the other {flood}, every label turned. The difference is average precision
-on the test side, of the model trained with them minus that of one trained with the right labels of the {visitors}, in
+on the test split, of the model trained with them minus that of one trained with the right labels of the {visitors}, in
 brackets 95 % of the paired resamples. "Gate": whether the first may replace the second. The last columns: how many
 uploads trained, by what was true of their label; the goal for 60 turned and 140 right ones is at most 3 and at least
 130. Each model was trained once, with the default hyperparameters. The mean difference is {mean:+.4f}."""
@@ -107,7 +107,7 @@ def copies_part(given: argparse.Namespace, lake: LocalStore, settings: Settings)
     result = measure_copies(lake, settings, count=given.copied)
     rows = [(f"recall, {kind}", number(recall)) for kind, recall in result["recall"].items()]
     rows += [("pairs found with a planted photo", number(result["found"])), ("precision", number(result["precision"]))]
-    return page_part("Planted copies", COPIES.format(photos=given.copied), table(("", ""), rows))
+    return page_part("Planted copies", NEAR_DUPLICATES.format(photos=given.copied), table(("", ""), rows))
 
 
 def labels_part(given: argparse.Namespace, lake: LocalStore, settings: Settings, scratch: Path) -> str:

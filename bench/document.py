@@ -103,8 +103,8 @@ def quality(recipes: Mapping[str, Measured]) -> str:
         elsewhere = {"precision": "precision", "recall": "recall", "roc_auc": "area under the ROC curve"}
         rows += [(f"{name}, photos from elsewhere", ("elsewhere", key)) for key, name in elsewhere.items()]
         for source in SOURCES:
-            count = recipes["default"]["elsewhere"]["called_cat"][source]["photos"]
-            path = ("elsewhere", "called_cat", source, "called_cat")
+            count = recipes["default"]["elsewhere"]["predicted_positive_rates"][source]["photos"]
+            path = ("elsewhere", "predicted_positive_rates", source, "predicted_positive_rates")
             rows.append((f"called a cat, of {count:,} {source} from elsewhere", path))
     lines = [[name, *(_cell(_at(recipe, path)) for recipe in recipes.values())] for name, path in rows]
     return table(["", *recipes], lines)

@@ -28,14 +28,14 @@ from bench.photos import check_sides, list_photos
 from bench.shares import WAYS, Shares, compare_with_shapley
 from include.backbone import SIZE
 from include.backbone.features import Graph, features, freeze
+from include.dataset.examples import Examples, allowed_classes
+from include.evaluation.metrics import positive_log_odds
 from include.images.decoding import decode_pixels
-from include.model.evaluation import cat_log_odds
-from include.model.examples import Examples, allowed_kinds
-from include.model.explanation import Explainer, Floats, explain_by
-from include.model.head import fit_head, join
-from include.model.hyperparameters import Hyperparameters
 from include.records import SOURCES
+from include.registry.explanation import Explainer, Floats, explain_by
 from include.settings import Settings
+from include.training.head import build_served_network, fit_head
+from include.training.hyperparameters import Hyperparameters
 
 HIDDEN = 10  # places of a photo
 CATS = COMPOSITES = 30
@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = read_options(sys.argv[1:] if arguments is None else arguments)
     photos = list_photos(given.photos, per_source=given.limit, seed=given.seed)
     check_sides(photos)
-    say(f"fitting a head on the train side of {len(photos)} photos")
+    say(f"fitting a head on the train split of {len(photos)} photos")
     network, rng = fit(photos, seed=given.seed), np.random.default_rng(given.seed)
-    test = photos[photos["side"] == "test"]
+    test = photos[photos["split"] == "test"]
     groups = {str(source): decode_some(rows, seed=given.seed) for source, rows in test.groupby("source")}
     composites = [draw_composite(test, rng) for _ in range(COMPOSITES * given.draws)]
     rows = compare_with_shapley(Shares(network), sum(groups.values(), []), rng)
@@ -71,10 +71,10 @@ def fit(photos: pd.DataFrame, *, seed: int) -> keras.Model:
     """The default network, its head fitted with the default settings."""
     chunks = np.array_split(photos["path"], -(-len(photos) // 256))
     rows = np.concatenate([features(np.stack([decode(path) for path in chunk])) for chunk in chunks])
-    examples = Examples(rows, allowed_kinds(photos), np.ones(len(photos), np.float32))
-    train, val = (examples.take((photos["side"] == side).to_numpy(bool)) for side in ("train", "val"))
+    examples = Examples(rows, allowed_classes(photos), np.ones(len(photos), np.float32))
+    train, val = (examples.take((photos["split"] == side).to_numpy(bool)) for side in ("train", "val"))
     penalty, epochs = Settings().l2_penalty, Settings().epochs
-    return join(fit_head(train, val, Hyperparameters(), l2_penalty=penalty, epochs=epochs, seed=seed))
+    return build_served_network(fit_head(train, val, Hyperparameters(), l2_penalty=penalty, epochs=epochs, seed=seed))
 
 
 def decode(path: str) -> Photo:
@@ -149,7 +149,7 @@ def lowest(heat: Floats, count: int) -> NDArray[np.bool_]:
 
 def probability(score: Graph, photos: list[Photo]) -> float:
     """Mean P(cat), not scaled by a decision rule."""
-    return float(expit(cat_log_odds(score(np.stack(photos)))).mean())
+    return float(expit(positive_log_odds(score(np.stack(photos)))).mean())
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from bench.measuring import Job, give, say
 from bench.photos import read_manifest
 from include.images.decoding import decode_pixels
-from include.model.network import load_network
-from include.model.packaging import EXPLAIN
+from include.registry.package import EXPLAIN
+from include.training.safe_keras import load_network
 
 CALLS, WARM_UP = 300, 10
 Call = Callable[[bytes, NDArray[np.uint8]], object]  # with a photo's bytes, and its pixels (1, size, size, 3)
@@ -29,7 +29,7 @@ Call = Callable[[bytes, NDArray[np.uint8]], object]  # with a photo's bytes, and
 def main() -> None:
     job = Job.mine()
     photos = read_manifest(job.lake)
-    keys = photos.loc[photos["side"] == "test", "key"]
+    keys = photos.loc[photos["split"] == "test", "key"]
     bodies = [(Path(job.lake) / key).read_bytes() for key in islice(cycle(keys), WARM_UP + CALLS)]
     model = mlflow.pyfunc.load_model(job.scratch)
     inside = model.unwrap_python_model()

@@ -9,9 +9,9 @@ import pandas as pd
 from bench.lakes import RUN
 from bench.measuring import Job, Stopwatch, give, peak_bytes
 from include.backbone import FEATURES
-from include.data import dataset
-from include.data.features import write_features
-from include.data.split import bucket, side_of
+from include.dataset import steps
+from include.dataset.embeddings import write_embeddings
+from include.dataset.splits import bucket, split_of
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
@@ -27,7 +27,7 @@ def main() -> None:
     store, watch = LocalStore(Path(job.lake)), Stopwatch(job)
     write_table(store, layout.run_table(RUN, "deduplicated"), make_photos(store, job.synthetic))
     watch.lap("making up photos")
-    dataset.check_labels(store, RUN, Policy(), cache=Settings().feature_cache)
+    steps.check_labels(store, RUN, Policy(), cache=Settings().embedding_cache)
     give({"photos": job.synthetic, "seconds": watch.lap("check_labels"), "peak_bytes": peak_bytes()})
 
 
@@ -42,9 +42,9 @@ def make_photos(store: LocalStore, count: int) -> pd.DataFrame:
     for start in range(0, count, PART):
         part = slice(start, start + PART)
         features = draw.normal(size=(len(kinds[part]), FEATURES)) + centres[kinds[part]]
-        write_features(store, keys[part].tolist(), features.astype(np.float16))
+        write_embeddings(store, keys[part].tolist(), features.astype(np.float16))
     columns = {"key": keys, "source": sources, "sha256": names, "label": sources.map(label_of)}
-    columns |= {"side": names.map(bucket).map(side_of), "label_origin": "source", "session": None, "fate": None}
+    columns |= {"split": names.map(bucket).map(split_of), "label_origin": "source", "session": None, "status": None}
     return pd.DataFrame(columns).astype("string")
 
 

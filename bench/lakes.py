@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from include.data import dataset
-from include.data.facts import describe, list_undescribed
-from include.data.snapshot import snapshot_base, snapshot_uploads
-from include.data.sources import claim_lake, ingest_source
+from include.dataset import steps
+from include.dataset.facts import describe, list_new_images
+from include.ingestion.base_sets import claim_lake, ingest_source
+from include.ingestion.snapshot import snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.formats import read_table
 from include.lake.local import LocalStore
@@ -46,20 +46,20 @@ def collect(store: LocalStore, settings: Settings) -> None:
     """The tasks of `collect`: what the lake holds, and facts and features of what is new."""
     snapshot_base(store, RUN)
     snapshot_uploads(store, RUN)
-    for shard in list_undescribed(store, RUN, cache=settings.feature_cache, shard_size=settings.shard_size):
+    for shard in list_new_images(store, RUN, cache=settings.embedding_cache, shard_size=settings.shard_size):
         describe(store, shard)
 
 
 def sound_keys(store: LocalStore, *sides: str) -> list[str]:
     """The photos of these sides that can be decoded, in order; of a lake that `collect` has seen."""
-    photos = dataset.gather(store, RUN)
-    return sorted(photos.loc[photos["problem"].isna() & photos["side"].isin(sides), "key"])
+    photos = steps.gather(store, RUN)
+    return sorted(photos.loc[photos["problem"].isna() & photos["split"].isin(sides), "key"])
 
 
 def check(store: LocalStore, settings: Settings) -> pd.DataFrame:
     """All photos of the lake with their fates; the table ``split`` of a run, from which its manifest follows."""
     collect(store, settings)
-    dataset.deduplicate(store, RUN, settings.policy)
-    dataset.check_labels(store, RUN, settings.policy, cache=settings.feature_cache)
-    dataset.choose(store, RUN, images_per_source=settings.images_per_source)
+    steps.deduplicate(store, RUN, settings.policy)
+    steps.check_labels(store, RUN, settings.policy, cache=settings.embedding_cache)
+    steps.sample_photos(store, RUN, images_per_source=settings.images_per_source)
     return read_table(store, layout.run_table(RUN, "split"))

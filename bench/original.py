@@ -20,28 +20,28 @@ from include.settings import Settings
 
 SIZE, BATCH, THRESHOLD = 256, 64, 0.5
 FILTERS = (32, 64, 128, 128, 64)
-Side = tuple[NDArray[np.float32], NDArray[np.float32]]  # photos (count, SIZE, SIZE, 1) from 0 to 1; 1 for a cat
+Split = tuple[NDArray[np.float32], NDArray[np.float32]]  # photos (count, SIZE, SIZE, 1) from 0 to 1; 1 for a cat
 
 
 def main() -> None:
     job = Job.mine()
     keras.utils.set_random_seed(Settings().seed)
     photos, watch = read_manifest(job.lake), Stopwatch(job)
-    sides = {name: load(job.lake, part) for name, part in photos.groupby("side")}
+    splits = {name: load(job.lake, part) for name, part in photos.groupby("split")}
     seconds = {"loading": watch.lap("loading")}
     curve = Curve(job)
-    network = train(sides["train"], sides["val"], curve)
+    network = train(splits["train"], splits["val"], curve)
     seconds["training"] = curve.ends[-1]
     result = {"seconds": seconds, "epoch_ends": curve.ends, "threshold": THRESHOLD}
-    test = photos[photos["side"] == "test"]
-    result |= {"test": judge(test, score(network, sides["test"]), threshold=THRESHOLD), "peak_bytes": peak_bytes()}
+    test = photos[photos["split"] == "test"]
+    result |= {"test": judge(test, score(network, splits["test"]), threshold=THRESHOLD), "peak_bytes": peak_bytes()}
     if job.elsewhere:
         others = read_manifest(job.elsewhere)
         result["elsewhere"] = judge(others, score(network, load(job.elsewhere, others)), threshold=THRESHOLD)
     give(result)
 
 
-def load(lake: str, photos: pd.DataFrame) -> Side:
+def load(lake: str, photos: pd.DataFrame) -> Split:
     array = np.empty((len(photos), SIZE, SIZE, 1), np.float32)
     for place, key in enumerate(photos["key"]):
         with Image.open(Path(lake) / key) as image:
@@ -60,7 +60,7 @@ def build() -> keras.Model:
     return network
 
 
-def train(learn: Side, watch: Side, curve: Curve) -> keras.Model:
+def train(learn: Split, watch: Split, curve: Curve) -> keras.Model:
     network = build()
     metric = keras.metrics.AUC(curve="PR", name="average_precision")  # `scratch` is measured by it as well
     network.compile("adam", loss="binary_crossentropy", metrics=[metric])
@@ -71,9 +71,9 @@ def train(learn: Side, watch: Side, curve: Curve) -> keras.Model:
     return network
 
 
-def score(network: keras.Model, side: Side) -> NDArray[np.float64]:
+def score(network: keras.Model, split: Split) -> NDArray[np.float64]:
     """P(cat) of each photo."""
-    return np.asarray(network.predict(side[0], verbose=0)[:, 0], np.float64)
+    return np.asarray(network.predict(split[0], verbose=0)[:, 0], np.float64)
 
 
 if __name__ == "__main__":

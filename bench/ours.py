@@ -13,23 +13,22 @@ from bench.judging import judge
 from bench.lakes import RUN, collect
 from bench.measuring import Curve, Job, Stopwatch, give, peak_bytes
 from bench.photos import read_manifest
+from include.evaluation.metrics import positive_probability
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
-from include.model.checkpoints import Checkpoints
-from include.model.evaluation import cat_probability
-from include.model.fitting import fit, score
-from include.model.head import join
-from include.model.hyperparameters import chosen_for
-from include.model.jobs import from_scratch
-from include.model.packaging import save_package
-from include.model.pixels import load_pixels
-from include.model.tracking import EXPERIMENT, connect
-from include.model.training import fit_default_head
-from include.model.tuning import tune
+from include.promotion.evaluate import fit_rule, score_held_out
 from include.records import DecisionRule, RetrainParams
-from include.release.candidate import choose_rule, score_held_out
+from include.registry.package import save_package
 from include.settings import Settings
+from include.training.checkpoints import Checkpoints
+from include.training.fit import fit, score
+from include.training.head import build_served_network
+from include.training.hyperparameters import chosen_for
+from include.training.mlflow_runs import EXPERIMENT, connect
+from include.training.pixel_cache import load_pixels
+from include.training.plan import fit_default_head, from_scratch
+from include.tuning.tune import tune
 
 DATASET = "bench"  # stands for the digest of the manifest
 
@@ -41,9 +40,9 @@ def main() -> None:
     train = train_scratch if settings.network == "scratch" else train_default
     network, result = train(job, store, manifest, settings, params)
     held_out = score_held_out(store, manifest, network, settings, params)
-    rule, _ = choose_rule(store, RUN, manifest, held_out, settings, params)
-    of_test = (held_out.photos["side"] == "test").to_numpy(bool)
-    probability = cat_probability(held_out.logits[of_test], rule)
+    rule, _ = fit_rule(store, RUN, manifest, held_out, settings, params)
+    of_test = (held_out.photos["split"] == "test").to_numpy(bool)
+    probability = positive_probability(held_out.logits[of_test], rule)
     result["test"] = judge(held_out.photos[of_test], probability, threshold=rule.threshold)
     result |= {"photos": len(manifest), "threshold": rule.threshold, "peak_bytes": peak_bytes()}
     if job.elsewhere:
@@ -81,7 +80,7 @@ def train_default(
     tune(store, RUN, DATASET, params, settings=settings)
     seconds["tuning"] = watch.lap("tuning")
     head, curves = fit_default_head(store, manifest, chosen_for(store, RUN), settings, epochs=params.epochs)
-    network = join(head)
+    network = build_served_network(head)
     seconds["head"] = watch.lap(f"the head with {len(curves)} epochs")
     seconds["training"] = sum(seconds.values())
     return network, {"seconds": seconds}
@@ -91,7 +90,7 @@ def judge_elsewhere(job: Job, network: keras.Model, rule: DecisionRule) -> dict[
     """Photos from other sources, by the network as it is served: pixels in."""
     photos = read_manifest(job.elsewhere)
     pixels = load_pixels(LocalStore(Path(job.elsewhere)), photos, size=int(network.input_shape[1]))
-    probability = cat_probability(score(network, pixels, photos), rule)
+    probability = positive_probability(score(network, pixels, photos), rule)
     return judge(photos, probability, threshold=rule.threshold)
 
 

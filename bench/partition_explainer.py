@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bench.covering import Photo, blur, cover
 from include.backbone.features import Graph
-from include.model.evaluation import cat_log_odds
-from include.model.explanation import Explainer
+from include.evaluation.metrics import positive_log_odds
+from include.registry.explanation import Explainer
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap compiles for half a minute what runs in milliseconds
 import shap  # noqa: E402  # it reads that while it is imported
@@ -24,7 +24,7 @@ def explain_by_partition(score: Graph, *, grid: int, evaluations: int) -> Explai
     """Photo -> what each of grid x grid regions adds to the log-odds of cat, from so many looks of the network."""
 
     def explain(photo: Photo) -> NDArray[np.float64]:
-        explainer = shap.PartitionExplainer(lambda photos: cat_log_odds(score(photos)), _Regions(photo, grid))
+        explainer = shap.PartitionExplainer(lambda photos: positive_log_odds(score(photos)), _Regions(photo, grid))
         values = explainer(photo[None], max_evals=evaluations, batch_size=BATCH, silent=True).values
         return np.asarray(values, np.float64).reshape(grid, grid)
 

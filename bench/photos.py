@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from include.data import split
+from include.dataset import splits
 from include.errors import BaseDataMissing, DatasetError, NotAPhoto
 from include.images.decoding import decode
 from include.images.synthetic import draw_sample
 from include.lake import layout
-from include.records import SIDES, SOURCES, label_of
+from include.records import SOURCES, SPLITS, label_of
 
 COLUMNS = ["path", "source", "sha256"]
 MANIFEST = "photos.parquet"  # beside the photos of a lake
@@ -32,7 +32,7 @@ def list_photos(folder: Path, *, per_source: int, seed: int) -> pd.DataFrame:
     rows = [(str(path), source, _sha256(path)) for source in SOURCES for path in _files(folder / source)]
     photos = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("sha256")
     photos["key"] = [layout.base(*name) for name in zip(photos["source"], photos["sha256"], strict=True)]
-    photos["side"] = photos["sha256"].map(split.bucket).map(split.side_of)
+    photos["split"] = photos["sha256"].map(splits.bucket).map(splits.split_of)
     photos = photos.assign(label=photos["source"].map(label_of), kind=photos["source"], weight=1.0)
     chosen = choose(photos.sort_values("key", ignore_index=True), per_source=per_source, seed=seed)
     return chosen[[_is_photo(Path(path)) for path in chosen["path"]]].reset_index(drop=True)
@@ -41,16 +41,16 @@ def list_photos(folder: Path, *, per_source: int, seed: int) -> pd.DataFrame:
 def choose(photos: pd.DataFrame, *, per_source: int, seed: int) -> pd.DataFrame:
     """The photos that a run with ``images_per_source`` would use; a larger number is a superset."""
     unknown = pd.Series(pd.NA, index=photos.index, dtype="string")
-    fates = split.sample(photos.assign(fate=unknown), images_per_source=per_source, seed=seed)["fate"]
-    return photos[fates == split.USED].reset_index(drop=True)
+    statuses = splits.sample(photos.assign(status=unknown), images_per_source=per_source, seed=seed)["status"]
+    return photos[statuses == splits.USED].reset_index(drop=True)
 
 
 def check_sides(photos: pd.DataFrame) -> None:
     """Before hours are spent: raises DatasetError where a side cannot train or judge."""
-    for side in SIDES:
-        labels = photos.loc[photos["side"] == side, "label"]
+    for split in SPLITS:
+        labels = photos.loc[photos["split"] == split, "label"]
         if labels.nunique() < 2:
-            raise DatasetError(f"{side} has {len(labels)} photos and not both labels: raise --photos-per-source")
+            raise DatasetError(f"{split} has {len(labels)} photos and not both labels: raise --photos-per-source")
 
 
 def place(photos: pd.DataFrame, lake: Path) -> Path:

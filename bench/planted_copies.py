@@ -1,4 +1,4 @@
-"""Copies of known photos, planted in a lake: how many are found, and how many of those found are right."""
+"""NearDuplicates of known photos, planted in a lake: how many are found, and how many of those found are right."""
 
 import hashlib
 import io
@@ -10,12 +10,12 @@ import pandas as pd
 from PIL import Image, ImageEnhance, ImageOps
 
 from bench.lakes import RUN, collect, sound_keys
-from include.data import dataset
-from include.data.copies import compare
+from include.dataset import steps
+from include.dataset.duplicate_pairs import find_duplicate_pairs
 from include.images.decoding import decode
 from include.lake import layout
 from include.lake.local import LocalStore
-from include.records import SIDES
+from include.records import SPLITS
 from include.settings import Settings
 
 CROP = 0.87  # of each side
@@ -27,7 +27,7 @@ def _crop(photo: Image.Image) -> Image.Image:
 
 
 # How a photo is changed, and at which JPEG quality it is written.
-KINDS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
+CLASSES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
     "half as large": (lambda photo: photo.resize((max(32, photo.width // 2), max(32, photo.height // 2))), 90),
     "JPEG quality 30": (lambda photo: photo, 30),
     "mirrored": (ImageOps.mirror, 90),
@@ -39,12 +39,12 @@ KINDS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 
 
 def measure_copies(store: LocalStore, settings: Settings, *, count: int) -> dict[str, Any]:
-    """Plant copies of ``count`` photos in all KINDS and look for them as the task `deduplicate` does.
+    """Plant copies of ``count`` photos in all CLASSES and look for them as the task `deduplicate` does.
 
     Returns how many were ``planted``, how many pairs were ``found`` more than before, and what ``judge`` says of them.
     """
     before = _pairs(store, settings)
-    originals = np.random.default_rng(settings.seed).choice(sound_keys(store, *SIDES), count, replace=False)
+    originals = np.random.default_rng(settings.seed).choice(sound_keys(store, *SPLITS), count, replace=False)
     planted = pd.DataFrame([row for original in originals for row in _plant(store, str(original))])
     collect(store, settings)
     pairs = _pairs(store, settings)
@@ -64,7 +64,7 @@ def judge(planted: pd.DataFrame, pairs: pd.DataFrame, before: pd.DataFrame) -> d
     right = [one == other or tuple(sorted((one, other))) in known for one, other in zip(*origins, strict=True)]
     together = set(zip(pairs["first"], pairs["second"], strict=True))
     hits = [tuple(sorted(ends)) in together for ends in zip(planted["key"], planted["original"], strict=True)]
-    recall = planted.assign(hit=hits).groupby("kind", sort=False)["hit"].mean()
+    recall = planted.assign(hit=hits).groupby("class_name", sort=False)["hit"].mean()
     precision = (np.array(right, bool) & with_planted).sum() / max(1, with_planted.sum())
     return {"recall": recall.to_dict(), "precision": float(precision)}
 
@@ -72,14 +72,14 @@ def judge(planted: pd.DataFrame, pairs: pd.DataFrame, before: pd.DataFrame) -> d
 def _plant(store: LocalStore, original: str) -> list[dict[str, str]]:
     photo, source = decode(store.read(original)), layout.parse_base(original).source
     rows = []
-    for kind, (change, quality) in KINDS.items():
+    for kind, (change, quality) in CLASSES.items():
         buffer = io.BytesIO()
         change(photo).save(buffer, "JPEG", quality=quality)
         key = layout.base(source, hashlib.sha256(buffer.getvalue()).hexdigest())
         store.write(key, buffer.getvalue())
-        rows.append({"key": key, "original": original, "kind": kind})
+        rows.append({"key": key, "original": original, "class_name": kind})
     return rows
 
 
 def _pairs(store: LocalStore, settings: Settings) -> pd.DataFrame:
-    return compare(store, dataset.gather(store, RUN), settings.policy.copies)
+    return find_duplicate_pairs(store, steps.gather(store, RUN), settings.policy.copies)

@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 
 from bench.lakes import RUN, check, copy, sound_keys
 from bench.measuring import say
-from include.data import dataset
-from include.data.labels import DISAGREES
-from include.data.split import USED
-from include.data.uploads import photo_id_of, save_feedback, save_upload
+from include.dataset.examples import load_examples
+from include.dataset.label_issues import DISAGREES
+from include.dataset.manifest import to_manifest
+from include.dataset.splits import USED
 from include.errors import DatasetError
+from include.evaluation.metrics import positive_probability
+from include.ingestion.uploads import photo_id_of, save_feedback, save_upload
 from include.lake import layout
 from include.lake.local import LocalStore
-from include.model.evaluation import cat_probability
-from include.model.examples import load_examples
-from include.model.head import score_features
-from include.model.hyperparameters import Hyperparameters
-from include.model.training import fit_default_head
-from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, Scored, UploadRecord, label_of
-from include.release.candidate import Scores, choose_rule
-from include.release.gate import decide, difference
+from include.promotion.evaluate import HeldOutScores, fit_rule
+from include.promotion.gate import decide, difference
+from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, UploadRecord, VersionScores, label_of
 from include.settings import Settings
+from include.training.head import score_features
+from include.training.hyperparameters import Hyperparameters
+from include.training.plan import fit_default_head
 
 PER_SESSION = 5  # photos of one visitor
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)  # of P(label): what `min_agreement` might be
@@ -60,13 +60,13 @@ class Trained:
 
 
 def hold_out(store: LocalStore, *, count: int, seed: int) -> list[tuple[str, bytes]]:
-    """Take photos of the train side out of a collected lake, as visitors would give them: (label, bytes) of each.
+    """Take photos of the train split out of a collected lake, as visitors would give them: (label, bytes) of each.
 
     Raises DatasetError where the lake has too few.
     """
     train = sound_keys(store, "train")
     if len(train) < count:
-        raise DatasetError(f"too few photos: {count} of the train side are to be given, and there are {len(train)}")
+        raise DatasetError(f"too few photos: {count} of the train split are to be given, and there are {len(train)}")
     taken = [str(key) for key in np.random.default_rng(seed).choice(train, count, replace=False)]
     photos = [(label_of(layout.parse_base(key).source), store.read(key)) for key in taken]
     for key in taken:
@@ -119,7 +119,7 @@ def count_used(uploads: pd.DataFrame, given: dict[str, Gift], threshold: float) 
     ``uploads`` has columns key, fate and label_quality; ``given`` has the gifts by photo_id. What other rules than the
     agreement with the base photos leave out stays out.
     """
-    free = uploads["fate"].isin([USED, DISAGREES]) & ~(uploads["label_quality"] < threshold)
+    free = uploads["status"].isin([USED, DISAGREES]) & ~(uploads["label_quality"] < threshold)
     return count([given[layout.photo_id_of(key)] for key in uploads.loc[free, "key"]])
 
 
@@ -131,14 +131,14 @@ def _train(store: LocalStore, given: list[Gift], settings: Settings) -> Trained:
     """What `retrain` would make of the lake and the gifts, with the default hyperparameters."""
     by_id = {_give(store, gift): gift for gift in given}
     photos = check(store, settings)
-    manifest, uploads = dataset.to_manifest(photos), photos[photos["source"] == UPLOADS]
-    say(f"training on {(manifest['side'] == 'train').sum():,} photos")
+    manifest, uploads = to_manifest(photos), photos[photos["source"] == UPLOADS]
+    say(f"training on {(manifest['split'] == 'train').sum():,} photos")
     params = RetrainParams.of(settings.model_dump())
     head, _ = fit_default_head(store, manifest, Hyperparameters(), settings, epochs=params.epochs)
-    test = manifest[manifest["side"] == "test"]
-    features = load_examples(store, test, settings.feature_cache).features
-    rule, _ = choose_rule(store, RUN, manifest, Scores(test, score_features(head, features)), settings, params)
-    used = count([by_id[layout.photo_id_of(key)] for key in uploads.loc[uploads["fate"] == USED, "key"]])
+    test = manifest[manifest["split"] == "test"]
+    features = load_examples(store, test, settings.embedding_cache).features
+    rule, _ = fit_rule(store, RUN, manifest, HeldOutScores(test, score_features(head, features)), settings, params)
+    used = count([by_id[layout.photo_id_of(key)] for key in uploads.loc[uploads["status"] == USED, "key"]])
     return Trained(head, rule, test, features, used, {low: count_used(uploads, by_id, low) for low in THRESHOLDS})
 
 
@@ -154,8 +154,10 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
     return {"low": low, "difference": middle, "high": high, "passed": decision.better}
 
 
-def _score(name: str, model: Trained, features: NDArray[np.float16]) -> Scored:
-    return Scored(name, cat_probability(score_features(model.head, features), model.rule), model.rule.threshold)
+def _score(name: str, model: Trained, features: NDArray[np.float16]) -> VersionScores:
+    return VersionScores(
+        name, positive_probability(score_features(model.head, features), model.rule), model.rule.threshold
+    )
 
 
 def _give(store: LocalStore, gift: Gift) -> str:

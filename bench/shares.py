@@ -9,10 +9,10 @@ from scipy.special import softmax
 
 from bench.covering import Photo
 from include.backbone.features import freeze
-from include.model.evaluation import cat_log_odds
-from include.model.explanation import Explainer, Floats, kind_shares, linear_part, log_odds_shares
-from include.model.network import POOL
+from include.evaluation.metrics import positive_log_odds
 from include.records import CAT
+from include.registry.explanation import Explainer, Floats, class_shares, linear_part, log_odds_shares
+from include.training.losses import POOL
 
 ORDERS = 200  # in which places are added, for the Shapley values of one photo
 
@@ -43,7 +43,7 @@ class Shares:
         self.graph = freeze(keras.Model(network.input, network.get_layer(POOL).input))
 
     def of(self, photo: Photo) -> Floats:
-        return kind_shares(self.graph(photo[None])[0], self.part)
+        return class_shares(self.graph(photo[None])[0], self.part)
 
     def explainer(self, way: str) -> Explainer:
         return lambda photo: WAYS[way](self.of(photo), self.part.average)
@@ -69,5 +69,5 @@ def shapley(shares: Floats, average: Floats, rng: np.random.Generator) -> Floats
     for _ in range(ORDERS):
         order = rng.permutation(len(places))
         seen = np.vstack([average, average + np.cumsum(places[order], axis=0)])
-        total[order] += np.diff(cat_log_odds(seen))
+        total[order] += np.diff(positive_log_odds(seen))
     return total / ORDERS

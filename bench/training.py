@@ -21,7 +21,7 @@ from bench.machine import describe_machine
 from bench.measuring import Job, say
 from include.errors import DatasetError
 from include.images.synthetic import PER_SOURCE
-from include.records import SIDES, SOURCES
+from include.records import SOURCES, SPLITS
 from include.settings import ROOT, Network, Settings
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     with tempfile.TemporaryDirectory() as scratch:
         everything, compared = gather(given, Path(scratch))
-        counts = ", ".join(f"{sum(compared['side'] == side):,} {side}" for side in SIDES)
+        counts = ", ".join(f"{sum(compared['split'] == split):,} {split}" for split in SPLITS)
         origin = "a folder of photos" if given.photos else "drawings of our own code"
         about["photos"] = f"{origin}: {len(compared):,} for all recipes ({counts})"
         elsewhere = gather_held_out(given, compared, Path(scratch))

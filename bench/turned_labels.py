@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.lakes import check, move, sound_keys
-from include.data.labels import DOUBTED
+from include.dataset.label_issues import DOUBTED
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.records import SOURCES
@@ -19,17 +19,17 @@ THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)  # of P(label): what `max_quality` migh
 def measure_labels(
     store: LocalStore, settings: Settings, *, share: float, seed: int, known: set[str]
 ) -> dict[str, Any]:
-    """Turn this share of the labels of the train side in the lake itself; returns what ``judge`` says of that side."""
+    """Turn this share of the labels of the train split in the lake itself; returns what ``judge`` says of that side."""
     turned = turn(store, share=share, seed=seed)
     photos = check(store, settings)
-    train = photos[photos["side"] == "train"]
+    train = photos[photos["split"] == "train"]
     return judge(train, turned, known) | {"thresholds": [judge_threshold(train, turned, low) for low in THRESHOLDS]}
 
 
 def doubted(store: LocalStore, settings: Settings) -> set[str]:
     """The photos of the lake as it is that the label checks leave out."""
     photos = check(store, settings)
-    return set(photos.loc[photos["fate"] == DOUBTED, "key"])
+    return set(photos.loc[photos["status"] == DOUBTED, "key"])
 
 
 def turn(store: LocalStore, *, share: float, seed: int) -> set[str]:
@@ -52,7 +52,7 @@ def judge(train: pd.DataFrame, turned: set[str], known: set[str]) -> dict[str, A
     judged = train.dropna(subset="label_quality").sort_values("label_quality", kind="stable")
     worst = judged.head(len(judged) // 10)
     of_turned = judged["key"].isin(turned)
-    left_out = judged.loc[judged["fate"] == DOUBTED, "key"]
+    left_out = judged.loc[judged["status"] == DOUBTED, "key"]
     return {
         "turned": int(of_turned.sum()),
         "in_worst_tenth": float(worst["key"].isin(turned).sum() / max(1, of_turned.sum())),

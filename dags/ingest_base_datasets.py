@@ -16,7 +16,7 @@ Anything else is the network or the disk: clear the task, it goes on where it st
 from airflow.sdk import dag, task
 
 from cat_plugin.defaults import DEFAULT_ARGS, SETTINGS, START
-from cat_plugin.failing import fails_for_good
+from cat_plugin.failing import no_retry_on_input_error
 from include.records import SOURCES
 
 
@@ -31,17 +31,17 @@ from include.records import SOURCES
 )
 def ingest_base_datasets():
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def claim_lake() -> dict:
-        from include.data.sources import claim_lake
+        from include.ingestion.base_sets import claim_lake
         from include.lake.opening import open_lake
 
         return claim_lake(open_lake(), SETTINGS)
 
     @task(map_index_template="{{ task.op_kwargs['source'] }}", max_active_tis_per_dag=2)
-    @fails_for_good
+    @no_retry_on_input_error
     def ingest(source: str, lake: dict) -> dict:
-        from include.data.sources import ingest_source
+        from include.ingestion.base_sets import ingest_source
         from include.lake.opening import open_lake
 
         return ingest_source(open_lake(), source, base_data=SETTINGS.base_data, seed=lake["seed"])

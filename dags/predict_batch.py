@@ -13,7 +13,7 @@ line per photo. A photo that cannot be read has an error and stops nothing.
 from airflow.sdk import Param, dag, task
 
 from cat_plugin.defaults import CHAMPION, DEFAULT_ARGS, START
-from cat_plugin.failing import fails_for_good
+from cat_plugin.failing import no_retry_on_input_error
 from include.lake.opening import open_lake
 
 
@@ -29,11 +29,11 @@ from include.lake.opening import open_lake
 )
 def predict_batch():
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def ask(*, run_id: str, params: dict) -> dict:
-        from include.serving.ask import predict
+        from include.serving.batch import predict_batch
 
-        return predict(open_lake(), run_id, params["folder"])
+        return predict_batch(open_lake(), run_id, params["folder"])
 
     ask()
 

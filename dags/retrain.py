@@ -21,7 +21,7 @@ photo is worked out once, no run registers two models, and the gate decides once
 from airflow.sdk import Label, dag, task, task_group
 
 from cat_plugin.defaults import CHAMPION, DEFAULT_ARGS, RETRAIN_PARAMS, SETTINGS, START, TRAINING_ARGS
-from cat_plugin.failing import fails_for_good, fails_no_run
+from cat_plugin.failing import no_retry_on_input_error, skip_on_error
 from include.lake.opening import open_lake
 from include.settings import CHAMPION_POOL
 
@@ -38,149 +38,149 @@ from include.settings import CHAMPION_POOL
 )
 def retrain():
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def snapshot_base(*, run_id: str) -> str:
-        from include.data.snapshot import snapshot_base
+        from include.ingestion.snapshot import snapshot_base
 
         return snapshot_base(open_lake(), run_id)
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def snapshot_uploads(*, run_id: str) -> str:
-        from include.data.snapshot import snapshot_uploads
+        from include.ingestion.snapshot import snapshot_uploads
 
         return snapshot_uploads(open_lake(), run_id)
 
     @task.short_circuit
-    @fails_for_good
+    @no_retry_on_input_error
     def anything_new(*, run_id: str, params: dict) -> bool:
-        from include.data.snapshot import anything_new
+        from include.ingestion.snapshot import anything_new
         from include.records import RetrainParams
 
         recipe = SETTINGS.recipe | SETTINGS.policy.model_dump()
         return anything_new(open_lake(), run_id, RetrainParams.of(params), recipe)
 
     @task
-    @fails_for_good
-    def list_undescribed(*, run_id: str) -> list[str]:
-        from include.data.facts import list_undescribed
+    @no_retry_on_input_error
+    def list_new_images(*, run_id: str) -> list[str]:
+        from include.dataset.facts import list_new_images
 
-        return list_undescribed(open_lake(), run_id, cache=SETTINGS.feature_cache, shard_size=SETTINGS.shard_size)
+        return list_new_images(open_lake(), run_id, cache=SETTINGS.embedding_cache, shard_size=SETTINGS.shard_size)
 
     @task(max_active_tis_per_dag=2)
-    @fails_for_good
+    @no_retry_on_input_error
     def describe(shard: str) -> dict:
-        from include.data.facts import describe
+        from include.dataset.facts import describe
 
         return describe(open_lake(), shard)
 
     @task(trigger_rule="none_failed")  # no photo without facts: describe is skipped, the run is not
-    @fails_for_good
+    @no_retry_on_input_error
     def deduplicate(*, run_id: str) -> str:
-        from include.data.dataset import deduplicate
+        from include.dataset.steps import deduplicate
 
         return deduplicate(open_lake(), run_id, SETTINGS.policy)
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def check_labels(*, run_id: str) -> str:
-        from include.data.dataset import check_labels
+        from include.dataset.steps import check_labels
 
-        return check_labels(open_lake(), run_id, SETTINGS.policy, cache=SETTINGS.feature_cache)
+        return check_labels(open_lake(), run_id, SETTINGS.policy, cache=SETTINGS.embedding_cache)
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def split(*, run_id: str, params: dict) -> str:
-        from include.data.dataset import choose
+        from include.dataset.steps import sample_photos
 
-        return choose(open_lake(), run_id, images_per_source=params["images_per_source"])
+        return sample_photos(open_lake(), run_id, images_per_source=params["images_per_source"])
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def validate(*, run_id: str) -> dict:
-        from include.data.validation.deciding import validate
-        from include.release.registry import champion_dataset
+        from include.registry.versions import champion_dataset
+        from include.validation.data import validate
 
         return validate(open_lake(), run_id, champion=champion_dataset())
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def publish_dataset(*, run_id: str, params: dict) -> str:
-        from include.data.dataset import publish
+        from include.dataset.steps import publish_dataset
 
-        return publish(
+        return publish_dataset(
             open_lake(),
             run_id,
             images_per_source=params["images_per_source"],
             policy=SETTINGS.policy,
-            cache=SETTINGS.feature_cache,
+            cache=SETTINGS.embedding_cache,
             run_url=f"{SETTINGS.airflow_url}/dags/retrain/runs/{run_id}",
         )
 
     @task(**TRAINING_ARGS)
-    @fails_for_good
+    @no_retry_on_input_error
     def tune(dataset: str, *, run_id: str, params: dict) -> dict:
-        from include.model.tuning import tune
         from include.records import RetrainParams
+        from include.tuning.tune import tune
 
         return tune(open_lake(), run_id, dataset, RetrainParams.of(params), settings=SETTINGS)
 
     @task(**TRAINING_ARGS)
-    @fails_for_good
+    @no_retry_on_input_error
     def train(dataset: str, *, run_id: str, params: dict) -> str:
-        from include.model.training import train
         from include.records import RetrainParams
+        from include.training.train import train
 
         return train(open_lake(), run_id, dataset, RetrainParams.of(params))
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def evaluate(dataset: str, mlflow_run: str, *, run_id: str, params: dict) -> dict:
+        from include.promotion.evaluate import evaluate
         from include.records import RetrainParams
-        from include.release.candidate import evaluate
 
         return evaluate(open_lake(), run_id, dataset, mlflow_run, RetrainParams.of(params))
 
     @task
-    @fails_no_run  # beside the way to the gate: it warns, and a run ends as if it were not there
+    @skip_on_error  # beside the way to the gate: it warns, and a run ends as if it were not there
     def check_model(*, run_id: str) -> dict:
-        from include.release.weaknesses import check_model
+        from include.validation.model import check_model
 
         return check_model(open_lake(), run_id)
 
     @task.branch
-    @fails_for_good
+    @no_retry_on_input_error
     def gate(*, run_id: str, params: dict) -> str:
+        from include.promotion.comparison import compare_and_decide
         from include.records import RetrainParams
-        from include.release.contest import hold_contest
 
-        decision = hold_contest(open_lake(), run_id, RetrainParams.of(params))
+        decision = compare_and_decide(open_lake(), run_id, RetrainParams.of(params))
         return "release.redeploy" if decision.better else "release.keep_champion"
 
     @task(pool=CHAMPION_POOL, outlets=[CHAMPION])
-    @fails_for_good
+    @no_retry_on_input_error
     def redeploy(*, run_id: str) -> dict:
-        from include.release.redeploy import redeploy
+        from include.promotion.deploy import redeploy
 
         return redeploy(open_lake(), run_id)
 
     @task
-    @fails_for_good
+    @no_retry_on_input_error
     def keep_champion(*, run_id: str) -> list[str]:
-        from include.release.contest import refusals
+        from include.promotion.comparison import failed_rules
 
-        return refusals(open_lake(), run_id)
+        return failed_rules(open_lake(), run_id)
 
     @task(trigger_rule="none_failed_min_one_success")
-    @fails_for_good
+    @no_retry_on_input_error
     def report(*, run_id: str) -> dict:
-        from include.release.report import report
+        from include.promotion.run_report import report
 
         return report(open_lake(), run_id)
 
     @task_group
     def collect():
-        shards = list_undescribed()
+        shards = list_new_images()
         [snapshot_base(), snapshot_uploads()] >> anything_new() >> shards
         return describe.expand(shard=shards)
 

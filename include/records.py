@@ -12,19 +12,19 @@ from include.errors import BadRecord
 
 Source = Literal["cats", "dogs", "selfies", "misc"]
 Label = Literal["cat", "not_cat"]
-Side = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test"]
 Answer = Literal["cat", "not_cat", "neither"]
 ThresholdRule = Literal["even_odds", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
 
 SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
-KINDS = len(SOURCES)
+CLASSES = len(SOURCES)
 CAT = SOURCES.index("cats")  # the place of cats among the kinds
 UPLOADS = "uploads"  # the source of photos that users gave
-UNKNOWN_KIND = "unknown"  # a user says cat or not; what else it shows nobody said
-SIDES: tuple[str, ...] = get_args(Side)
+UNKNOWN_CLASS = "unknown"  # a user says cat or not; what else it shows nobody said
+SPLITS: tuple[str, ...] = get_args(Split)
 LABELS: tuple[str, ...] = get_args(Label)
-LOOKS = {  # what a photo is sorted by, and the names of its thirds
+SLICE_PROPERTIES = {  # what a photo is sorted by, and the names of its thirds
     "brightness": ("dark", "middling", "bright"),
     "size": ("small", "medium", "large"),
     "sharpness": ("soft", "ordinary", "sharp"),
@@ -150,7 +150,7 @@ class DecisionRule:
 
 
 @dataclass(frozen=True)
-class Scored:
+class VersionScores:
     """What one model version said of the test photos: P(cat), float64, shape (photos,), NaN where it said nothing.
 
     ``problem`` tells why a version cannot be scored at all; its probabilities are then empty.
@@ -168,7 +168,7 @@ class Rule:
 
     name: str
     passed: bool
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,13 @@ class Quality(BaseModel):
     min_sharpness: float = Field(default=3, ge=0)
 
 
-class Copies(BaseModel):
+class NearDuplicates(BaseModel):
     """When two photos are one. Sources: .env.example."""
 
     model_config = ConfigDict(frozen=True)
 
     max_distance: int = Field(default=10, ge=0, le=20)
-    min_likeness: float = Field(default=0.84, ge=0, le=1)
+    min_similarity: float = Field(default=0.84, ge=0, le=1)
     max_cluster: int = Field(default=20, ge=2)
 
 
@@ -58,7 +58,7 @@ class Labels(BaseModel):
     min_agreement: float = Field(default=0.3, ge=0, le=1)
     max_per_session: int = Field(default=20, ge=1)
     max_share_of_class: float = Field(default=0.2, ge=0, le=1)
-    free_per_class: int = Field(default=50, ge=0)
+    min_allowance_per_class: int = Field(default=50, ge=0)
 
 
 class Validation(BaseModel):
@@ -107,7 +107,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     quality: Quality = Quality()
-    copies: Copies = Copies()
+    copies: NearDuplicates = NearDuplicates()
     labels: Labels = Labels()
 
 
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     max_request_bytes: int = 32_000_000
     max_batch: int = Field(default=64, ge=1)
     max_explained: int = Field(default=4, ge=1)
-    live_within_seconds: float = Field(default=180, gt=0)
+    deploy_timeout_seconds: float = Field(default=180, gt=0)
 
     network: Network = "efficientnet_lite0"
 
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
         return self.lake_url or f"file://{self.home / 'lake'}"
 
     @property
-    def feature_cache(self) -> Path:
+    def embedding_cache(self) -> Path:
         """Where the features of base photos are kept."""
         return self.home / "cache" / "features"
 

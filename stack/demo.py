@@ -16,8 +16,8 @@ import httpx
 from rich.console import Console
 from rich.logging import RichHandler
 
-from include.data.sources import read_source
 from include.errors import CatError, ServerError
+from include.ingestion.base_sets import read_source
 from include.lake.opening import open_lake
 from include.records import SOURCES
 from include.serving.client import live

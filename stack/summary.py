@@ -10,7 +10,7 @@ from rich.table import Table
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json
-from include.records import SIDES
+from include.records import SPLITS
 from stack.airflow_api import AirflowApi
 
 LOG_LINES = 15
@@ -63,14 +63,14 @@ def show_summary(console: Console, summary: dict[str, Any]) -> None:
 
 
 def _images(summary: dict[str, Any]) -> Table:
-    table = Table("source", *SIDES, title=f"Images of dataset {summary['dataset'][:12]}")
-    for source, sides in summary["images"].items():
-        table.add_row(source, *(str(sides.get(side, 0)) for side in SIDES))
+    table = Table("source", *SPLITS, title=f"Images of dataset {summary['dataset'][:12]}")
+    for source, splits in summary["images"].items():
+        table.add_row(source, *(str(splits.get(split, 0)) for split in SPLITS))
     return table
 
 
 def _figures(summary: dict[str, Any]) -> Table:
-    title = f"Version {summary['version']} on the test side"
+    title = f"Version {summary['version']} on the test split"
     table = Table("figure", "value", "95 % interval", title=title)
     for name, figure in summary["test"].items():
         table.add_row(name.replace("_", " "), f"{figure['value']:.3f}", f"{figure['low']:.3f} to {figure['high']:.3f}")
@@ -80,9 +80,9 @@ def _figures(summary: dict[str, Any]) -> Table:
 def _gate(summary: dict[str, Any]) -> Table:
     decision = summary["decision"]
     said = "better: redeployed" if decision["better"] else "refused: the champion stays"
-    table = Table("rule", "passed", "why", title=f"Gate: version {decision['challenger']} is {said}")
+    table = Table("rule", "passed", "reason", title=f"Gate: version {decision['challenger']} is {said}")
     for rule in decision["rules"]:
-        table.add_row(rule["name"], "yes" if rule["passed"] else "[red]no[/]", rule["why"])
+        table.add_row(rule["name"], "yes" if rule["passed"] else "[red]no[/]", rule["reason"])
     return table
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from app import services
-from include.data.split import bucket, side_of
+from include.dataset.splits import bucket, split_of
 from include.errors import NoModelYet, NotAPhoto
 from include.images.decoding import decode
 from include.images.synthetic import draw_photo
@@ -43,11 +43,11 @@ def _photos(settings: Settings, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
-    """A base photo of the train side, mirrored and cut: near-copies of photos that judge must not train."""
+    """A base photo of the train split, mirrored and cut: near-copies of photos that judge must not train."""
     files = sorted(path for path in (Path(settings.base_data) / source).rglob("*") if path.is_file())
     while True:
         body = rng.choice(files).read_bytes()
-        if side_of(bucket(hashlib.sha256(body).hexdigest())) != "train":
+        if split_of(bucket(hashlib.sha256(body).hexdigest())) != "train":
             continue
         try:
             return _mirrored_cut(decode(body), rng)

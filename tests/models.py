@@ -7,12 +7,12 @@ import keras
 import mlflow
 import numpy as np
 
-from include.model import tracking
-from include.model.network import HEAD, POOL
-from include.model.pixels import Pixels
-from include.records import KINDS, DecisionRule
-from include.release import registry
+from include.records import CLASSES, DecisionRule
+from include.registry import versions
 from include.settings import Settings
+from include.training import mlflow_runs
+from include.training.losses import HEAD, POOL
+from include.training.pixel_cache import Pixels
 
 
 def as_pixels(photos: np.ndarray) -> Pixels:
@@ -28,22 +28,22 @@ def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:
     photo = keras.Input((size, size, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(photo)
     x = keras.layers.GlobalAveragePooling2D(name=POOL)(x)
-    network = keras.Model(photo, keras.layers.Dense(KINDS, name=HEAD)(x))
-    kernel = np.zeros((3, KINDS), np.float32)
+    network = keras.Model(photo, keras.layers.Dense(CLASSES, name=HEAD)(x))
+    kernel = np.zeros((3, CLASSES), np.float32)
     kernel[:, 0] = (12 * sign, -6 * sign, -6 * sign)
-    network.set_weights([kernel, np.zeros(KINDS, np.float32)])
+    network.set_weights([kernel, np.zeros(CLASSES, np.float32)])
     return network
 
 
 def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> str:
     """Register a version in the tracking server that the settings name; the one of a run is made once."""
-    client = tracking.connect(Settings())
-    if found := registry.version_of_run(client, run, dataset):
+    client = mlflow_runs.connect(Settings())
+    if found := versions.version_of_run(client, run, dataset):
         return found
-    mlflow.set_experiment(tracking.EXPERIMENT)
+    mlflow.set_experiment(mlflow_runs.EXPERIMENT)
     with mlflow.start_run() as active, tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "network.keras"
         red_network(sign=sign).save(path)
-        return registry.register(
+        return versions.register(
             client, path, DecisionRule(0.5, 0.4, 0.6), run=run, mlflow_run=active.info.run_id, dataset=dataset
         )

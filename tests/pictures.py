@@ -7,11 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from include.data import facts, snapshot
-from include.data.sources import claim_lake
-from include.data.split import bucket, side_of
-from include.data.uploads import save_feedback, save_upload
+from include.dataset import facts
+from include.dataset.splits import bucket, split_of
 from include.images.synthetic import draw_photo
+from include.ingestion import snapshot
+from include.ingestion.base_sets import claim_lake
+from include.ingestion.uploads import save_feedback, save_upload
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.records import SOURCES, UploadRecord
@@ -40,7 +41,7 @@ def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
     """A drawing that falls on the given side."""
     for number in range(start, start + 1000):
         body = drawing(source, number)
-        if side_of(bucket(hashlib.sha256(body).hexdigest())) == side:
+        if split_of(bucket(hashlib.sha256(body).hexdigest())) == side:
             return body
     raise AssertionError(f"no drawing of {source} falls on {side}")
 
@@ -72,5 +73,5 @@ def describe_photos(store: ObjectStore, run: str, cache: Path) -> int:
     """A snapshot, and facts and features of what is new, as the tasks of `collect` make them; returns how many."""
     snapshot.snapshot_base(store, run)
     snapshot.snapshot_uploads(store, run)
-    shards = facts.list_undescribed(store, run, cache=cache, shard_size=500)
+    shards = facts.list_new_images(store, run, cache=cache, shard_size=500)
     return sum(facts.describe(store, shard)["described"] for shard in shards)

@@ -12,8 +12,8 @@ from PIL import Image
 
 SIDE = 32
 LOW = 8
-TURNS = 8  # four flips, and the same after a transpose
-MIDDLES = (1.0, 0.92, 0.84)  # the whole photo, and its middle as a crop would leave it: sides as shares
+ORIENTATIONS = 8  # four flips, and the same after a transpose
+CENTRE_CROPS = (1.0, 0.92, 0.84)  # the whole photo, and its middle as a crop would leave it: sides as shares
 DOUBT = 0.08  # how far from even a photo must be for its upright turn to be sure (docs/adr/0013)
 
 _FREQUENCY, _PLACE = np.arange(LOW)[:, None], np.arange(SIDE)[None]
@@ -32,10 +32,10 @@ class Hashes(NamedTuple):
 
 def perceptual_hashes(grey: Image.Image) -> Hashes:
     """The hashes of a grey photo and of its middles, each in all eight turns."""
-    pixels = np.stack([_squeeze(grey, share) for share in MIDDLES])
+    pixels = np.stack([_squeeze(grey, share) for share in CENTRE_CROPS])
     low = _COSINES @ pixels @ _COSINES.T
     turned = np.concatenate([low[:, None] * _FLIPS, low.swapaxes(1, 2)[:, None] * _FLIPS], axis=1)
-    flat = turned.reshape(len(MIDDLES), TURNS, LOW * LOW)
+    flat = turned.reshape(len(CENTRE_CROPS), ORIENTATIONS, LOW * LOW)
     return Hashes(np.packbits(flat > np.median(flat, axis=2, keepdims=True), axis=2), _upright(turned))
 
 
@@ -56,7 +56,7 @@ def _squeeze(grey: Image.Image, share: float) -> NDArray[np.float64]:
 def _upright(turned: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The turns in which a photo is lighter above and on the left, and has more detail across than down.
 
-    Copies of one photo agree on it, whichever way they are turned, so that one comparison does for eight. Where a
+    Near-duplicates agree on it, whichever way they are turned, so that one comparison does for eight. Where a
     photo is nearly even in one of the three, both turns are named.
     """
     waves = turned.copy()

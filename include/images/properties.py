@@ -12,7 +12,7 @@ EDGES_AT = 64  # pixels of the longest side: whether a photo is sharp must not d
 LEVELS = np.arange(256) / 255
 
 
-def measure(image: Image.Image, grey: Image.Image) -> dict[str, float]:
+def image_properties(image: Image.Image, grey: Image.Image) -> dict[str, float]:
     """Measures of a photo in RGB and in grey. Brightness, contrast and tones are 0 to 1, entropy is in bits.
 
     ``darkest`` and ``lightest`` are the 5th and 99th percentile of brightness, ``sharpness`` the standard deviation
@@ -33,7 +33,7 @@ def measure(image: Image.Image, grey: Image.Image) -> dict[str, float]:
     }
 
 
-def poor_quality(photos: pd.DataFrame, limits: Quality) -> pd.Series:
+def quality_issue(photos: pd.DataFrame, limits: Quality) -> pd.Series:
     """Why a photo teaches nothing, else none; the first reason counts. Columns as ``measure`` names them."""
     short = photos[["width", "height"]].min(axis=1)
     rules = {
@@ -47,8 +47,8 @@ def poor_quality(photos: pd.DataFrame, limits: Quality) -> pd.Series:
         f"blurred: edges below {limits.min_sharpness}": photos["sharpness"] < limits.min_sharpness,
     }
     reason = pd.Series(pd.NA, index=photos.index, dtype="string")
-    for why, fails in rules.items():
-        reason = reason.mask(reason.isna() & fails.fillna(False).astype(bool), why)
+    for text, fails in rules.items():
+        reason = reason.mask(reason.isna() & fails.fillna(False).astype(bool), text)
     return reason
 
 

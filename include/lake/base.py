@@ -40,7 +40,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def keep_first(store: ObjectStore, key: str, body: bytes) -> bytes:
+def create_or_read(store: ObjectStore, key: str, body: bytes) -> bytes:
     """Write once, by whoever comes first; everybody gets the bytes that stand there."""
     with suppress(PreconditionFailed):
         store.create(key, body)
@@ -53,7 +53,7 @@ def read_many(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> 
     return map_many(store.read, keys, threads=threads)
 
 
-def read_present(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> Iterator[bytes | None]:
+def read_existing(store: ObjectStore, keys: Iterable[str], *, threads: int = 16) -> Iterator[bytes | None]:
     """The same where objects may be missing: none in their place."""
 
     def read(key: str) -> bytes | None:

@@ -82,12 +82,12 @@ def tuned(settings: str) -> str:
     return f"tuned/{settings}.json"
 
 
-def base_features(version: str, members: str = "") -> str:
+def base_embeddings(version: str, members: str = "") -> str:
     """One part of the base photos' features by the backbone ``version``; without ``members`` the prefix of all."""
     return f"facts/v{FACTS_VERSION}/features/{version}/{members}"
 
 
-def upload_features(photo_id: str, version: str) -> str:
+def upload_embeddings(photo_id: str, version: str) -> str:
     """Inside the upload's own folder, so that forgetting the upload forgets them."""
     return f"{UPLOADS}{photo_id}/features-{version}"
 

@@ -14,7 +14,7 @@ ENVELOPE = 1_000  # bytes of a request that are no photos; more than enough for 
 TIMEOUT = 60.0  # seconds; an answer takes milliseconds, unless a new model is loaded beside it
 
 
-def ask(url: str, photos: Sequence[bytes], *, explain: bool = False) -> list[Verdict]:
+def predict(url: str, photos: Sequence[bytes], *, explain: bool = False) -> list[Verdict]:
     """One verdict per photo, in order. Raises NoModelYet before the first champion, else ServerError.
 
     With ``explain`` each has a picture of what spoke for it; the server takes only a few photos at once then.

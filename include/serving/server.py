@@ -22,8 +22,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
-from include.model.packaging import EXPLAIN
-from include.serving.following import Follower, Served
+from include.registry.package import EXPLAIN
+from include.serving.model_loader import ChampionWatcher, Served
 from include.settings import DRAIN_SECONDS, Settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 NO_MODEL = "no model yet"
 
 
-class Refused(MlflowException):
+class RequestRejected(MlflowException):
     """What the caller is told; MLflow's protocol lets only its own kind of error through unchanged."""
 
     def __init__(self, status: int, told: str) -> None:
@@ -39,7 +39,7 @@ class Refused(MlflowException):
         self.status, self.told = status, told
 
 
-class Limited:
+class LimitedModel:
     """What MLflow's protocol sees of a model: batches within the limit, and whose fault an error is."""
 
     def __init__(self, served: Served, settings: Settings) -> None:
@@ -48,19 +48,19 @@ class Limited:
 
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         if len(data) > self._settings.max_batch:
-            raise Refused(413, f"{len(data)} photos at once; at most {self._settings.max_batch}")
+            raise RequestRejected(413, f"{len(data)} photos at once; at most {self._settings.max_batch}")
         if (params or {}).get(EXPLAIN) and len(data) > self._settings.max_explained:
-            raise Refused(413, f"{len(data)} photos to explain at once; at most {self._settings.max_explained}")
+            raise RequestRejected(413, f"{len(data)} photos to explain at once; at most {self._settings.max_explained}")
         try:
             return self._served.model.predict(data, params=params)
         except MlflowException:  # the table does not fit the model's input
             raise
         except Exception as error:
             log.exception("version %s could not answer", self._served.version)
-            raise Refused(500, "the model could not answer; the server's log tells why") from error
+            raise RequestRejected(500, "the model could not answer; the server's log tells why") from error
 
 
-def build_app(follower: Follower, settings: Settings) -> FastAPI:
+def build_app(follower: ChampionWatcher, settings: Settings) -> FastAPI:
     """The server around a follower; its thread runs as long as the app does."""
     registry = CollectorRegistry()
     requests = Counter("cat_requests", "Requests to /invocations", ["status", "version"], registry=registry)
@@ -103,7 +103,7 @@ def build_app(follower: Follower, settings: Settings) -> FastAPI:
     return app
 
 
-def _live(follower: Follower) -> Response:
+def _live(follower: ChampionWatcher) -> Response:
     served = follower.served
     if served is None:
         return JSONResponse({"error": NO_MODEL, "refused": follower.refused}, 503)
@@ -119,7 +119,7 @@ async def _answer(request: Request, served: Served | None, settings: Settings) -
         response = _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
     else:
         kind = request.headers.get("content-type", "application/json")
-        response = await asyncio.to_thread(_invoke, body, kind, Limited(served, settings))
+        response = await asyncio.to_thread(_invoke, body, kind, LimitedModel(served, settings))
     response.headers["X-Model-Version"] = served.version
     return response
 
@@ -135,12 +135,12 @@ async def _body(request: Request, limit: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _invoke(body: bytes, kind: str, model: Limited) -> Response:
+def _invoke(body: bytes, kind: str, model: LimitedModel) -> Response:
     """MLflow's answer without what it tells of our inside: its errors carry a stack trace."""
     try:
         result = invocations(body.decode(), kind, model, model.metadata.get_input_schema())
         return Response(result.response, result.status, media_type=result.mimetype)
-    except Refused as error:
+    except RequestRejected as error:
         return _error(error.status, error.told)
     except (MlflowException, UnicodeDecodeError, ValueError) as error:
         log.info("a request could not be read: %s", type(error).__name__)
@@ -157,7 +157,7 @@ def _error(status: int, message: str) -> Response:
 def main() -> None:
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
-    app = build_app(Follower(settings), settings)
+    app = build_app(ChampionWatcher(settings), settings)
     log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
     place: dict[str, Any] = {"host": settings.host, "port": settings.server_port}
     uvicorn.run(app, **place, log_level="warning", timeout_graceful_shutdown=DRAIN_SECONDS)

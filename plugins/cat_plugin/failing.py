@@ -13,7 +13,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def fails_for_good(function: Callable[P, R]) -> Callable[P, R]:
+def no_retry_on_input_error(function: Callable[P, R]) -> Callable[P, R]:
     """Below ``@task``: a CatError is about the input, so no retry can help; its sentence ends the task at once."""
 
     @functools.wraps(function)
@@ -26,7 +26,7 @@ def fails_for_good(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def fails_no_run(function: Callable[P, R]) -> Callable[P, R]:
+def skip_on_error(function: Callable[P, R]) -> Callable[P, R]:
     """Below ``@task``, for what only informs: where no retry is left, or none can help, an error skips the task."""
 
     @functools.wraps(function)

@@ -9,8 +9,8 @@ from bench import planted_copies, turned_labels
 from bench.data_quality import main
 from bench.lakes import collect, copy
 from bench.poisoned_uploads import count_used, gifts, hold_out
-from include.data.labels import BURST, DISAGREES, DOUBTED
-from include.data.split import USED, bucket, side_of
+from include.dataset.label_issues import BURST, DISAGREES, DOUBTED
+from include.dataset.splits import USED, bucket, split_of
 from include.errors import DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -35,13 +35,13 @@ def filled(described, tmp_path):
 
 def test_planted_copies_of_drawings_are_found(filled):
     result = planted_copies.measure_copies(filled, Settings(), count=4)
-    assert result["planted"] == 4 * len(planted_copies.KINDS)
-    assert set(result["recall"]) == set(planted_copies.KINDS)
+    assert result["planted"] == 4 * len(planted_copies.CLASSES)
+    assert set(result["recall"]) == set(planted_copies.CLASSES)
     assert result["recall"]["mirrored"] == result["recall"]["half as large"] == 1
 
 
 def test_a_pair_is_right_where_both_go_back_to_one_photo_or_to_known_twins():
-    planted = pd.DataFrame({"key": ["a1", "b1"], "original": ["a", "b"], "kind": ["small", "grey"]})
+    planted = pd.DataFrame({"key": ["a1", "b1"], "original": ["a", "b"], "class_name": ["small", "grey"]})
     before = pd.DataFrame({"first": ["a"], "second": ["c"]})
     pairs = pd.DataFrame([("a", "a1"), ("a1", "c"), ("a1", "b"), ("a", "c"), ("d", "e")], columns=["first", "second"])
     result = planted_copies.judge(planted, pairs, before)
@@ -57,13 +57,13 @@ def test_labels_are_turned_on_the_train_side_only(filled):
     assert len(after) == len(keys)
     was_cat = {layout.parse_base(key).sha256: layout.parse_base(key).source == "cats" for key in keys - after}
     for source, sha256 in map(layout.parse_base, turned):
-        assert side_of(bucket(sha256)) == "train"
+        assert split_of(bucket(sha256)) == "train"
         assert (source == "cats") != was_cat[sha256]
 
 
 def test_of_turned_labels_it_is_counted_how_many_are_left_out_and_what_else_is():
     train = pd.DataFrame({"key": [f"k{number}" for number in range(20)], "label_quality": [n / 20 for n in range(20)]})
-    train["fate"] = [DOUBTED if number in (0, 3) else "used" for number in range(20)]
+    train["status"] = [DOUBTED if number in (0, 3) else "used" for number in range(20)]
     turned = {"k0", "k1", "k9", "k10"}
     result = turned_labels.judge(train, turned, known={"k0", "k3", "k4"})
     assert result == {"turned": 4, "in_worst_tenth": 0.5, "left_out": 2, "really_turned": 1, "known": 1}
@@ -80,7 +80,7 @@ def test_held_out_photos_leave_the_lake(filled):
     photos = hold_out(filled, count=10, seed=1)
     taken = before - set(filled.keys(layout.BASE))
     assert len(photos) == len(taken) == 10
-    assert all(side_of(bucket(layout.parse_base(key).sha256)) == "train" for key in taken)
+    assert all(split_of(bucket(layout.parse_base(key).sha256)) == "train" for key in taken)
     with pytest.raises(DatasetError, match="too few"):
         hold_out(filled, count=1000, seed=1)
 
@@ -100,7 +100,7 @@ def test_another_threshold_frees_only_what_the_agreement_left_out():
     photos = [("cat", bytes([number])) for number in range(4)]
     given = dict(zip("abcd", gifts(photos, flood=2, turned=0.5, seed=1), strict=True))
     uploads = pd.DataFrame({"key": [layout.upload_photo(photo_id) for photo_id in given]})
-    uploads["fate"], uploads["label_quality"] = [USED, DISAGREES, BURST, DISAGREES], [0.9, 0.2, 0.9, 0.05]
+    uploads["status"], uploads["label_quality"] = [USED, DISAGREES, BURST, DISAGREES], [0.9, 0.2, 0.9, 0.05]
     visitors = {given[photo_id].kind for photo_id in "ab"}
     assert visitors == {"right", "turned"}
     assert count_used(uploads, given, 0.1) == {"right": 1, "turned": 1, "flood": 0}

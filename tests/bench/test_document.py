@@ -5,7 +5,10 @@ from include.records import SOURCES
 
 INTERVAL = {"value": 0.5, "low": 0.4, "high": 0.6}
 METRICS = dict.fromkeys(("precision", "recall", "average_precision", "roc_auc"), INTERVAL)
-ELSEWHERE = METRICS | {"photos": 40, "called_cat": dict.fromkeys(SOURCES, {"photos": 10, "called_cat": 0.125})}
+ELSEWHERE = METRICS | {
+    "photos": 40,
+    "predicted_positive_rates": dict.fromkeys(SOURCES, {"photos": 10, "predicted_positive_rates": 0.125}),
+}
 
 
 def recipe(*ends: float, peak: float = 1e9, **seconds: float) -> dict:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import photos
 from bench.training import gather_held_out, main, read_options, sizes
-from include.data.split import bucket, side_of
+from include.dataset.splits import bucket, split_of
 from include.errors import BaseDataMissing, DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -25,9 +25,9 @@ def fill(folder: Path, *, first: int = 0) -> Path:
         room, number = Counter(WANTED), first
         while room.total():
             body = drawing(source, number)
-            side, number = side_of(bucket(hashlib.sha256(body).hexdigest())), number + 1
-            if room[side]:
-                room[side] -= 1
+            split, number = split_of(bucket(hashlib.sha256(body).hexdigest())), number + 1
+            if room[split]:
+                room[split] -= 1
                 (folder / source / f"{number}.jpg").write_bytes(body)
     return folder
 
@@ -41,7 +41,7 @@ def test_a_lake_holds_the_photos_of_the_manifest_by_the_rule_of_the_product(fold
     listed = photos.list_photos(folder, per_source=20, seed=1)
     photos.check_sides(listed)
     assert len(listed) == sum(WANTED.values()) * len(SOURCES)
-    assert list(listed["side"]) == [side_of(bucket(name)) for name in listed["sha256"]]
+    assert list(listed["split"]) == [split_of(bucket(name)) for name in listed["sha256"]]
     assert set(listed.loc[listed["label"] == "cat", "source"]) == {"cats"}
     store = LocalStore(photos.place(listed, tmp_path / "lake"))
     assert list(store.keys(layout.BASE)) == list(listed["key"])
@@ -73,7 +73,7 @@ def test_a_folder_without_photos_and_too_few_of_them_are_refused(folder, tmp_pat
     with pytest.raises(DatasetError, match="give other photos"):
         gather_held_out(given, listed, tmp_path)
     with pytest.raises(DatasetError, match=r"test has \d+ photos"):
-        photos.check_sides(listed[(listed["side"] != "test") | (listed["label"] == "cat")])
+        photos.check_sides(listed[(listed["split"] != "test") | (listed["label"] == "cat")])
 
 
 @pytest.mark.slow

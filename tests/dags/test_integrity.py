@@ -98,8 +98,8 @@ def test_retrain_is_the_picture_of_the_architecture(bag):
         "collect.snapshot_base": [],
         "collect.snapshot_uploads": [],
         "collect.anything_new": ["collect.snapshot_base", "collect.snapshot_uploads"],
-        "collect.list_undescribed": ["collect.anything_new"],
-        "collect.describe": ["collect.list_undescribed"],
+        "collect.list_new_images": ["collect.anything_new"],
+        "collect.describe": ["collect.list_new_images"],
         "check.deduplicate": ["collect.describe"],
         "check.check_labels": ["check.deduplicate"],
         "check.split": ["check.check_labels"],
@@ -140,13 +140,13 @@ def test_parsing_imports_nothing_heavy_and_touches_nothing(run_python):
 def test_our_errors_end_a_task_at_once():
     from airflow.sdk.exceptions import AirflowFailException
 
-    from cat_plugin.failing import fails_for_good
+    from cat_plugin.failing import no_retry_on_input_error
 
-    @fails_for_good
+    @no_retry_on_input_error
     def fails():
         raise DatasetError("the cure")
 
-    @fails_for_good
+    @no_retry_on_input_error
     def breaks():
         raise ConnectionError("the network")
 
@@ -167,7 +167,7 @@ def test_our_errors_end_a_task_at_once():
 def test_what_only_informs_is_retried_and_then_skipped(monkeypatch, error, try_number, raised):
     from cat_plugin import failing
 
-    @failing.fails_no_run
+    @failing.skip_on_error
     def breaks():
         raise error
 

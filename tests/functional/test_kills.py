@@ -11,10 +11,10 @@ import pytest
 
 from include.lake import layout
 from include.lake.formats import read_json
-from include.model.tracking import connect
-from include.release import registry
-from include.serving.client import ask, live
+from include.registry.versions import MODEL
+from include.serving.client import live, predict
 from include.settings import ROOT
+from include.training.mlflow_runs import connect
 from stack.demo import follow
 from stack.launcher import Stack, marked
 from tests.functional.conftest import quick_settings
@@ -54,7 +54,7 @@ VICTIMS = {
 
 
 def versions() -> list[str]:
-    return [found.version for found in connect().search_model_versions(f"name = '{registry.MODEL}'")]
+    return [found.version for found in connect().search_model_versions(f"name = '{MODEL}'")]
 
 
 FOLDER = pytest.mark.parametrize("loop", [{"lake": "folder"}], indirect=True, ids=["default"])
@@ -86,7 +86,7 @@ def test_fine_tuning_ends_with_a_live_model(serving):
     report = read_json(loop.lake, layout.run_json(run, "report"))
     assert report["decision"]["better"], report["decision"]
     assert live(loop.stack.settings.live_url)["model_version"] == report["version"]
-    assert ask(loop.stack.settings.live_url, [drawing("cats", 1)])[0].is_cat
+    assert predict(loop.stack.settings.live_url, [drawing("cats", 1)])[0].is_cat
 
 
 @FOLDER

@@ -12,9 +12,9 @@ import pytest
 from include.errors import ServerError
 from include.lake import layout
 from include.lake.formats import read_json
-from include.model.tracking import connect
-from include.release.registry import MODEL, REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, restore
-from include.serving.client import ask, live
+from include.registry.versions import MODEL, REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, restore
+from include.serving.client import live, predict
+from include.training.mlflow_runs import connect
 from stack.demo import follow
 from stack.environment import local_settings
 from stack.launcher import wait_until
@@ -42,7 +42,7 @@ class World:
 
     def kill_task(self) -> None:
         runner_of_the_task(self.loop.stack).kill()
-        self.served.append(ask(self.server.target, [drawing("cats", 1)])[0].model_version)
+        self.served.append(predict(self.server.target, [drawing("cats", 1)])[0].model_version)
 
     def kill_server(self, name: str) -> None:
         os.killpg(self.loop.stack.processes[name].pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ def assert_replaced(world: World) -> None:
     report = read_json(world.loop.lake, layout.run_json(world.run, "report"))
     assert champion_version(connect()) == report["champion"] == world.live() == NEW
     assert predecessor_of(connect(), NEW) == OLD
-    assert ask(world.server.target, [drawing("cats", 1)])[0].model_version == NEW
+    assert predict(world.server.target, [drawing("cats", 1)])[0].model_version == NEW
 
 
 @pytest.mark.parametrize("step", ["before the tag", "tag to alias", "alias to wait", "waiting", "followed to end"])

@@ -5,14 +5,15 @@ import time
 import pandas as pd
 import pytest
 
-from include.data import dataset
-from include.data.labels import DISAGREES
+from include.dataset import steps
+from include.dataset.label_issues import DISAGREES
+from include.dataset.manifest import digest_of, read_manifest, read_report
 from include.errors import NoModelYet
 from include.lake import layout
 from include.lake.formats import read_json
-from include.model.tracking import connect
-from include.release import registry
-from include.serving.client import ask, live
+from include.registry.versions import MODEL
+from include.serving.client import live, predict
+from include.training.mlflow_runs import connect
 from stack.airflow_api import ENDED
 from tests.pictures import drawing, drawing_on, give
 
@@ -28,7 +29,7 @@ def story() -> dict:
 
 
 def versions() -> list[str]:
-    return [found.version for found in connect().search_model_versions(f"name = '{registry.MODEL}'")]
+    return [found.version for found in connect().search_model_versions(f"name = '{MODEL}'")]
 
 
 def test_no_dag_starts_by_itself(loop):
@@ -41,7 +42,7 @@ def test_no_dag_starts_by_itself(loop):
 
 def test_before_the_first_model_the_server_says_so(loop):
     with pytest.raises(NoModelYet):
-        ask(loop.stack.settings.live_url, [PHOTO])
+        predict(loop.stack.settings.live_url, [PHOTO])
 
 
 def test_without_base_photos_the_run_says_what_to_do(loop):
@@ -69,17 +70,17 @@ def test_retrain_brings_a_model_to_life(loop, story, tmp_path):
     report = read_json(loop.lake, layout.run_json(run, "report"))
     assert versions() == [report["version"]] == ["1"]
     client = connect()
-    model = registry.load(registry.fetch(client, "1", tmp_path), "1")
+    model = versions.load(versions.fetch(client, "1", tmp_path), "1")
     answers = model.predict(pd.DataFrame({"image": [drawing("cats", 1), b"%PDF-1.7"]})).to_dict("records")
     assert answers[0]["is_cat"], "a drawn cat"
     assert answers[0]["model_version"] == "1"
     assert answers[1]["error"].startswith("not_an_image")
-    rebuilt = dataset.rebuild(loop.lake, report["dataset"], cache=loop.stack.settings.feature_cache)
-    assert dataset.digest_of(rebuilt) == report["dataset"]
+    rebuilt = steps.rebuild(loop.lake, report["dataset"], cache=loop.stack.settings.embedding_cache)
+    assert digest_of(rebuilt) == report["dataset"]
     assert report["decision"]["predecessor"] is None
     assert report["champion"] == live(loop.stack.settings.live_url)["model_version"] == "1"
     story["first"] = report
-    story["answer"] = ask(loop.stack.settings.live_url, [PHOTO])[0]
+    story["answer"] = predict(loop.stack.settings.live_url, [PHOTO])[0]
     assert story["answer"].model_version == "1"
 
 
@@ -132,23 +133,25 @@ def test_uploads_make_a_third_with_a_new_digest(loop, story):
 
 
 def test_what_users_gave_has_changed_the_live_answer(loop, story):
-    answer = ask(loop.stack.settings.live_url, [PHOTO])[0]
+    answer = predict(loop.stack.settings.live_url, [PHOTO])[0]
     assert answer.model_version == live(loop.stack.settings.live_url)["model_version"] == "2"
     assert answer.probability != story["answer"].probability
 
 
 def _check_fates(loop, story, digest: str) -> None:
-    told = dataset.read_report(loop.lake, digest)["photos"]
-    fates = {layout.photo_id_of(photo["key"]): photo["fate"] for photo in told if photo["key"].startswith("uploads/")}
-    assert len(fates) == len([photo for photo in told if photo["key"].startswith("uploads/")]) == 24
-    assert fates["z-copy"] == "copy"
-    assert fates["conflict"] == fates["conflicted"] == "conflict"
-    assert fates["torn"] == "quarantined"
-    drawn = {fate for name, fate in fates.items() if name.startswith("p")}
+    told = read_report(loop.lake, digest)["photos"]
+    statuses = {
+        layout.photo_id_of(photo["key"]): photo["status"] for photo in told if photo["key"].startswith("uploads/")
+    }
+    assert len(statuses) == len([photo for photo in told if photo["key"].startswith("uploads/")]) == 24
+    assert statuses["z-copy"] == "copy"
+    assert statuses["conflict"] == statuses["conflicted"] == "conflict"
+    assert statuses["torn"] == "quarantined"
+    drawn = {status for name, status in statuses.items() if name.startswith("p")}
     assert {"used", "waiting for review"} <= drawn <= {"used", "waiting for review", DISAGREES}
-    before, after = (dataset.read_manifest(loop.lake, d) for d in (story["first"]["dataset"], digest))
+    before, after = (read_manifest(loop.lake, d) for d in (story["first"]["dataset"], digest))
     used = {layout.photo_id_of(key) for key in after["key"] if key.startswith("uploads/")}
-    assert used == {name for name, fate in fates.items() if fate == "used"}
+    assert used == {name for name, status in statuses.items() if status == "used"}
     sides = before.merge(after, on="key", suffixes=("", "_after"))
     assert len(sides) == len(before)
-    assert (sides["side"] == sides["side_after"]).all()
+    assert (sides["split"] == sides["side_after"]).all()

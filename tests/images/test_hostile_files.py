@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.data import facts, snapshot
-from include.data.dataset import deduplicate
+from include.dataset import facts
+from include.dataset.steps import deduplicate
+from include.ingestion import snapshot
 from include.lake import layout
 from include.lake.formats import read_table
 from include.settings import Policy
@@ -66,7 +67,7 @@ FILES = {  # the file, and the reason why it is quarantined; none: it is a photo
 
 
 @pytest.fixture(scope="module")
-def fates(tmp_path_factory) -> dict:
+def statuses(tmp_path_factory) -> dict:
     """The files beside drawings, described in one shard; their fates by name."""
     from include.lake.local import LocalStore
 
@@ -77,23 +78,23 @@ def fates(tmp_path_factory) -> dict:
         keys[name] = add_base(lake, "dogs", make())
     snapshot.snapshot_base(lake, "r")
     snapshot.snapshot_uploads(lake, "r")
-    (shard,) = facts.list_undescribed(lake, "r", cache=tmp_path_factory.mktemp("cache"), shard_size=100)
+    (shard,) = facts.list_new_images(lake, "r", cache=tmp_path_factory.mktemp("cache"), shard_size=100)
     facts.describe(lake, shard)
     found = read_table(lake, deduplicate(lake, "r", Policy())).set_index("key")
-    assert found["fate"].isna().sum() >= 12, "the drawings beside them are described"
+    assert found["status"].isna().sum() >= 12, "the drawings beside them are described"
     reasons = {name: layout.quarantine(key) for name, key in keys.items()}
     told = {name: json.loads(lake.read(key))["problem"] if lake.exists(key) else None for name, key in reasons.items()}
-    fate = found["fate"].fillna("usable")
-    return {name: (fate[key], told[name]) for name, key in keys.items()}
+    status = found["status"].fillna("usable")
+    return {name: (status[key], told[name]) for name, key in keys.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_has_one_fate(fates, name):
-    fate, problem = fates[name]
+def test_each_has_one_fate(statuses, name):
+    status, problem = statuses[name]
     reason = FILES[name][1]
     if reason is None:
-        assert fate != "quarantined"
+        assert status != "quarantined"
         assert problem is None
     else:
-        assert fate == "quarantined"
+        assert status == "quarantined"
         assert problem.startswith(reason)

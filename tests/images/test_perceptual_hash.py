@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.images.perceptual_hash import MIDDLES, TURNS, perceptual_hashes, turn
+from include.images.perceptual_hash import CENTRE_CROPS, ORIENTATIONS, perceptual_hashes, turn
 from tests.pictures import drawn_image
 
 TURNED = {
@@ -27,8 +27,8 @@ def grey(number: int = 1) -> Image.Image:
 
 def test_one_hash_per_middle_and_turn_each_with_half_of_its_bits():
     hashes = perceptual_hashes(grey())
-    assert hashes.codes.shape == (len(MIDDLES), TURNS, 8)
-    assert hashes.upright.shape == (len(MIDDLES), TURNS)
+    assert hashes.codes.shape == (len(CENTRE_CROPS), ORIENTATIONS, 8)
+    assert hashes.upright.shape == (len(CENTRE_CROPS), ORIENTATIONS)
     assert (np.unpackbits(hashes.codes, axis=2).sum(axis=2) == 32).all()
 
 
@@ -48,14 +48,14 @@ def test_copies_agree_on_which_turn_is_upright(way):
 def test_turn_gives_the_pixels_whose_hash_it_names():
     codes = perceptual_hashes(grey()).codes[0]
     square = np.asarray(grey().resize((32, 32), Image.Resampling.LANCZOS))
-    for number in range(TURNS):
+    for number in range(ORIENTATIONS):
         picture = Image.fromarray(turn(square[None], np.array([number]))[0])
         assert distance(perceptual_hashes(picture).codes[0, 0], codes[number]) <= 2
 
 
 def test_a_middle_is_the_hash_of_that_crop():
     photo = drawn_image("dogs", 3).convert("L").resize((250, 250))
-    edge = round(250 * (1 - MIDDLES[1]) / 2)
+    edge = round(250 * (1 - CENTRE_CROPS[1]) / 2)
     crop = photo.crop((edge, edge, 250 - edge, 250 - edge))
     assert distance(perceptual_hashes(crop).codes[0, 0], perceptual_hashes(photo).codes[1, 0]) <= 2
 

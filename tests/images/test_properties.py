@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
 
-from include.images.properties import measure, poor_quality
+from include.images.properties import image_properties, quality_issue
 from include.settings import Quality
 from tests.pictures import drawn_image
 
 
 def measured(image: Image.Image) -> dict[str, float]:
-    return measure(image, image.convert("L")) | {"width": image.width, "height": image.height}
+    return image_properties(image, image.convert("L")) | {"width": image.width, "height": image.height}
 
 
 def noise(size: tuple[int, int] = (100, 100)) -> Image.Image:
@@ -17,8 +17,8 @@ def noise(size: tuple[int, int] = (100, 100)) -> Image.Image:
 
 
 def reason(image: Image.Image) -> str | None:
-    (why,) = poor_quality(pd.DataFrame([measured(image)]), Quality())
-    return None if pd.isna(why) else why
+    (reason,) = quality_issue(pd.DataFrame([measured(image)]), Quality())
+    return None if pd.isna(reason) else reason
 
 
 def test_measures_of_a_picture_half_black_half_white():
@@ -50,9 +50,9 @@ POOR = {
 }
 
 
-@pytest.mark.parametrize("why", POOR)
-def test_each_kind_of_poor_photo_is_named(why):
-    assert reason(POOR[why]).startswith(why)
+@pytest.mark.parametrize("reason", POOR)
+def test_each_kind_of_poor_photo_is_named(reason):
+    assert reason(POOR[reason]).startswith(reason)
 
 
 @pytest.mark.parametrize("source", ["cats", "dogs", "selfies", "misc"])
@@ -62,4 +62,4 @@ def test_a_drawing_is_good_enough(source):
 
 def test_a_photo_that_could_not_be_measured_has_no_reason():
     unknown = pd.DataFrame([dict.fromkeys(measured(noise()), np.nan)])
-    assert poor_quality(unknown, Quality()).isna().all()
+    assert quality_issue(unknown, Quality()).isna().all()

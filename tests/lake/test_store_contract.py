@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from include.errors import InvalidKey, ObjectNotFound, PreconditionFailed
-from include.lake.base import keep_first, read_many, read_present
+from include.lake.base import create_or_read, read_existing, read_many
 from include.lake.local import LocalStore
 from include.lake.s3 import S3Store
 
@@ -57,8 +57,8 @@ def test_create_writes_only_if_absent(store):
 
 
 def test_keep_first_gives_everybody_the_same(store):
-    assert keep_first(store, "owner", b"me") == b"me"
-    assert keep_first(store, "owner", b"you") == b"me"
+    assert create_or_read(store, "owner", b"me") == b"me"
+    assert create_or_read(store, "owner", b"you") == b"me"
 
 
 def test_of_concurrent_creators_one_wins(store):
@@ -132,7 +132,7 @@ def test_reads_many_in_order(store):
     gone = {keys[7], keys[290]}
     for key in gone:
         store.delete(key)
-    assert list(read_present(store, keys)) == [None if key in gone else key.encode() for key in keys]
+    assert list(read_existing(store, keys)) == [None if key in gone else key.encode() for key in keys]
     with pytest.raises(ObjectNotFound):
         list(read_many(store, keys))
 

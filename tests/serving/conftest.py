@@ -13,10 +13,10 @@ import httpx
 import pytest
 from mlflow.tracking import MlflowClient
 
-from include.model.tracking import connect
 from include.records import Verdict
-from include.release.registry import ALIAS, MODEL
-from include.serving.client import ask
+from include.registry.versions import ALIAS, MODEL
+from include.serving.client import predict
+from include.training.mlflow_runs import connect
 from tests.conftest import BIN, free_port
 from tests.models import add_version
 
@@ -115,8 +115,8 @@ class Served:
     def follows(self, version: str) -> None:
         until(lambda: self.live().get("model_version") == version)
 
-    def ask(self, *photos: bytes) -> list[Verdict]:
-        return ask(self.url, photos)
+    def predict(self, *photos: bytes) -> list[Verdict]:
+        return predict(self.url, photos)
 
 
 def first_answers(url: str) -> dict[str, httpx.Response]:

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from include.errors import ServerError
-from include.model.packaging import COLUMNS
 from include.records import DecisionRule
-from include.release.registry import MODEL, register
+from include.registry.package import COLUMNS
+from include.registry.versions import MODEL, register
 from include.serving import client
 from tests.pictures import plain
-from tests.release.test_registry import tamper
+from tests.registry.test_versions import tamper
 from tests.serving.conftest import Served, until
 
 DOCUMENT = b"%PDF-1.7 a document"
@@ -118,7 +118,7 @@ def test_a_body_or_batch_beyond_the_limit_is_refused(served, champion):
 
 
 def test_with_an_explanation_comes_a_picture_for_each_photo(served, champion):
-    red, document = client.ask(served.url, [RED, DOCUMENT], explain=True)
+    red, document = client.predict(served.url, [RED, DOCUMENT], explain=True)
     with Image.open(BytesIO(base64.b64decode(red.explanation))) as picture:
         assert picture.format == "PNG"
     assert document.explanation is None
@@ -127,7 +127,7 @@ def test_with_an_explanation_comes_a_picture_for_each_photo(served, champion):
 
 def test_only_a_few_photos_are_explained_at_once(served, champion):
     with pytest.raises(ServerError, match="5 photos to explain at once; at most 4"):
-        client.ask(served.url, [RED] * 5, explain=True)
+        client.predict(served.url, [RED] * 5, explain=True)
     assert post(served, json=protocol(RED) | {"params": {"explain": "loudly"}}).status_code == 400
 
 

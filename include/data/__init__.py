@@ -1,1 +1,0 @@
-"""From raw photos to one immutable dataset version."""

@@ -1,0 +1,1 @@
+"""Photos to one immutable dataset version."""

@@ -1,0 +1,1 @@
+"""Scores to a decision rule, metrics with intervals, and pages."""

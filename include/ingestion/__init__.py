@@ -1,0 +1,1 @@
+"""What enters the lake, and what people said of it."""

@@ -1,0 +1,81 @@
+"""Users' photos: the contract that the app writes and the DAG reads."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime
+
+from include.errors import BadRecord
+from include.images.decoding import decode
+from include.ingestion.reviews import keys_about, label_said, read_records
+from include.lake import layout
+from include.lake.base import ObjectStore, create_or_read
+from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
+
+Row = dict[str, str | None]
+
+
+def lake_secret(store: ObjectStore) -> bytes:
+    """The lake's own key for fingerprints: random, made at its first use, never logged."""
+    return create_or_read(store, layout.SECRET, secrets.token_bytes(32))
+
+
+def fingerprint(secret: bytes, sha256: str) -> str:
+    """A name for a photo that only the lake can connect with its bytes: HMAC-SHA256 of its sha256, in hex."""
+    return hmac.new(secret, sha256.encode(), hashlib.sha256).hexdigest()
+
+
+def photo_id_of(store: ObjectStore, session: str, photo: bytes) -> str:
+    """One id for one photo of one session, so that sending it twice stores it once."""
+    name = hashlib.sha256(session.encode() + b"/" + photo).hexdigest()
+    return fingerprint(lake_secret(store), name)[:32]
+
+
+def save_upload(store: ObjectStore, photo: bytes, record: UploadRecord) -> None:
+    """Store a photo that its user agreed to give. The record comes last: without it the upload does not exist.
+
+    Raises NotAPhoto before anything is stored.
+    """
+    decode(photo)
+    store.write(layout.upload_photo(record.photo_id), photo)
+    create_or_read(store, layout.upload_record(record.photo_id), record.to_json())
+
+
+def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
+    """What the user says of a photo; a later answer replaces the earlier one. Raises BadRecord."""
+    said_at = datetime.now(UTC).isoformat(timespec="seconds")
+    store.write(layout.feedback(photo_id), Feedback(photo_id, answer, said_at).to_json())
+
+
+def collect_uploads(store: ObjectStore) -> list[Row]:
+    """Who said what until now: a row for each complete upload that nobody asked to forget, by photo_id.
+
+    Keys: key, photo_id, source, label (cat, not_cat or none), label_origin (user or reviewed), review (keep,
+    relabel, drop or none), problem (why its feedback or review cannot be read, or none), session.
+    """
+    forgotten = _ids(store, layout.TOMBSTONES)
+    complete = [key for key in store.keys(layout.UPLOADS) if key == layout.upload_record(layout.photo_id_of(key))]
+    photo_ids = [photo_id for photo_id in map(layout.photo_id_of, complete) if photo_id not in forgotten]
+    answers = read_records(store, Feedback, keys_about(store, layout.FEEDBACK, photo_ids))
+    reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, photo_ids))
+    records = read_records(store, UploadRecord, [layout.upload_record(photo_id) for photo_id in photo_ids])
+    return [
+        _row(photo_id, answers.get(photo_id), reviews.get(photo_id)) | {"session": _session(records[photo_id])}
+        for photo_id in photo_ids
+    ]
+
+
+def _session(record: UploadRecord | BadRecord) -> str | None:
+    return record.session if isinstance(record, UploadRecord) else None
+
+
+def _ids(store: ObjectStore, prefix: str) -> set[str]:
+    return {layout.photo_id_of(key) for key in store.keys(prefix)}
+
+
+def _row(photo_id: str, answer: Feedback | BadRecord | None, review: Review | BadRecord | None) -> Row:
+    row = {"key": layout.upload_photo(photo_id), "photo_id": photo_id, "source": UPLOADS}
+    if isinstance(answer, BadRecord):  # even under a review: what the user said is gone
+        return row | label_said(None, "user", answer)
+    said = answer.answer if answer and answer.answer in LABELS else None
+    return row | label_said(None if isinstance(review, BadRecord) else said, "user", review)

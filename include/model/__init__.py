@@ -1,1 +1,0 @@
-"""From a manifest to a trained, evaluated and packaged network."""

@@ -1,0 +1,1 @@
+"""Every HTML page that we write for people."""

@@ -1,0 +1,1 @@
+"""A model version becomes the champion, or not."""

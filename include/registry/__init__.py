@@ -1,0 +1,1 @@
+"""A network to a model version that can be trusted."""

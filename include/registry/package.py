@@ -1,0 +1,137 @@
+"""Network + decoder + decision rule -> one MLflow pyfunc: photo bytes in, verdict out."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc import PythonModel
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from include.errors import NotAPhoto
+from include.images.decoding import decode, decode_pixels
+from include.records import DecisionRule
+from include.registry.package_check import ADDED_BY_DOWNLOAD, ENTRY
+
+PACKAGES = ("mlflow", "tensorflow", "keras", "pillow", "numpy", "pandas", "pydantic-settings")
+EXPLAIN = "explain"  # the param: also say why, with a picture for each photo
+OUTPUT = [
+    ColSpec(DataType.double, "probability", required=False),
+    ColSpec(DataType.boolean, "is_cat", required=False),
+    ColSpec(DataType.boolean, "unsure", required=False),
+    ColSpec(DataType.double, "threshold"),
+    ColSpec(DataType.string, "model_version"),
+    ColSpec(DataType.string, "error", required=False),
+    ColSpec(DataType.string, "explanation", required=False),
+]
+COLUMNS = [str(column.name) for column in OUTPUT]
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.binary, "image")]),
+    outputs=Schema(OUTPUT),
+    params=ParamSchema([ParamSpec(EXPLAIN, DataType.boolean, default=False)]),
+)
+
+
+class CatModel(PythonModel):
+    """What the model server calls. ``model_version`` is set by whoever loads it: only the registry knows it."""
+
+    model_version = "unregistered"
+
+    def load_context(self, context: Any) -> None:
+        from include.backbone.features import freeze  # TensorFlow: only for those who predict
+        from include.registry.explanation import explain_by
+        from include.training.safe_keras import load_network
+
+        network = load_network(context.artifacts["network"])
+        self.score, self.explain = freeze(network), explain_by(network)
+        self.rule = DecisionRule(**json.loads(Path(context.artifacts["decision_rule"]).read_text()))
+        self.size = int(network.input_shape[1])
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
+
+        With the param ``explain`` each verdict has a picture of what spoke for it.
+        """
+        images = model_input["image"]
+        photos, errors = self._decode(images)
+        probability = np.full(len(errors), np.nan)
+        good = [place for place, error in enumerate(errors) if error is None]
+        if good:
+            probability[good] = self._probabilities(np.stack(photos))
+        pictures: list[str | None] = [None] * len(errors)
+        for place, photo in zip(good, photos, strict=True) if (params or {}).get(EXPLAIN) else ():
+            pictures[place] = self._explain(images.iloc[place], photo)
+        return self._verdicts(probability, errors, pictures)
+
+    def _decode(self, images: pd.Series) -> tuple[list[Any], list[str | None]]:
+        photos: list[Any] = []
+        errors: list[str | None] = []
+        for body in images:
+            try:
+                photos.append(decode_pixels(body if isinstance(body, bytes) else b"", self.size))
+                errors.append(None)
+            except NotAPhoto as error:
+                errors.append(f"{error.reason}: {error}")
+        return photos, errors
+
+    def _probabilities(self, photos: np.ndarray) -> np.ndarray:
+        from include.evaluation.metrics import positive_probability
+
+        return positive_probability(self.score(photos), self.rule)
+
+    def _explain(self, body: bytes, photo: np.ndarray) -> str:
+        from include.registry.explanation import SIDE, lay_over
+
+        return lay_over(decode(body, draft=SIDE), self.explain(photo))
+
+    def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
+        unsure, missing, count = is_unsure(probability, self.rule), np.isnan(probability), len(errors)
+        verdict = {"probability": probability, "is_cat": probability >= self.rule.threshold, "unsure": unsure}
+        columns = {name: _without(values, missing) for name, values in verdict.items()}
+        columns |= {"threshold": np.full(count, self.rule.threshold), "error": np.array(errors, object)}
+        columns |= {"model_version": np.full(count, self.model_version, object)}
+        columns |= {"explanation": np.array(pictures, object)}
+        # all as objects: a column of text would turn None into NaN, which is no JSON
+        return pd.DataFrame(columns, dtype=object)[COLUMNS]
+
+
+def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The values as objects, none where they are missing."""
+    objects = values.astype(object)
+    objects[missing] = None
+    return objects
+
+
+def is_unsure(probability: np.ndarray, rule: DecisionRule) -> np.ndarray:
+    """Whether a verdict could as well be the other one, on either side of the threshold; bool, shape (photos,)."""
+    return (probability >= rule.unsure_from) & (probability <= rule.unsure_to)
+
+
+def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:
+    """Write a model version as MLflow keeps it: a ``.keras`` file, the decision rule as JSON, and the entry file."""
+    rule_file = folder / "decision_rule.json"
+    rule_file.write_text(json.dumps(rule.__dict__))
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=str(ENTRY),
+        artifacts={"network": str(network), "decision_rule": str(rule_file)},
+        signature=SIGNATURE,
+        pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
+    )
+    return folder / "model"
+
+
+def tree_sha256(folder: Path) -> str:
+    """One sum over the names and bytes of all files of a version: what was trained is what is served."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ADDED_BY_DOWNLOAD):
+        name = path.relative_to(folder).as_posix().encode()
+        digest.update(b"%d %s %d\n" % (len(name), name, path.stat().st_size))
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

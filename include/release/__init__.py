@@ -1,1 +1,0 @@
-"""From a trained network to a model version that others may trust."""

@@ -1,0 +1,159 @@
+"""The model that is served: follows the alias `champion`, verifies, loads and warms, then swaps."""
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.pyfunc import PyFuncModel
+from PIL import Image
+
+from include.errors import ModelError
+from include.records import CONTRACT
+from include.registry.package import EXPLAIN, tree_sha256
+from include.registry.versions import MODEL, SUM_TAG, champion_version, fetch, load
+from include.settings import Settings
+from include.training.mlflow_runs import DATASET_TAG, connect
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0  # seconds
+REJECTED_SECONDS = 30.0  # seconds before a refused version is tried again: somebody may have mended it
+LAST_GOOD = "last_good.json"
+
+
+@dataclass(frozen=True)
+class CachedVersion:
+    """A verified version on this machine's disk."""
+
+    version: str
+    dataset: str
+    sha256: str
+    contract: int = CONTRACT
+
+
+@dataclass(frozen=True)
+class Served:
+    """The model that answers; requests hold the one that they began with."""
+
+    model: PyFuncModel
+    version: str
+    dataset: str
+    since: str
+
+
+class ChampionWatcher:
+    """Holds what is served. One thread polls, loads and swaps; readers only take ``served``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.home / "server"
+        self.served: Served | None = None
+        self.refused: dict[str, str] = {}  # version -> why
+        self.ended = threading.Event()
+        self._retry_at: dict[str, float] = {}
+        self._client = connect(settings)
+
+    def run(self, clock: Callable[[], float]) -> None:
+        """Look until ended; whatever goes wrong, the model that serves goes on serving."""
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)  # the next poll is the retry
+        MLFLOW_HTTP_REQUEST_TIMEOUT.set(10)
+        while not self.ended.is_set():
+            try:
+                self.poll(clock())
+            except Exception as error:  # MLflow is down, a disk is full ...: logged once a poll, and tried again
+                log.warning("cannot follow the champion now: %s", str(error).partition("\n")[0])
+                self._fall_back()
+            self.ended.wait(POLL_SECONDS)
+
+    def poll(self, now: float) -> None:
+        """Serve the champion, if that is not served already; refuse it, with the reason, if it cannot be trusted."""
+        version = champion_version(self._client)
+        if version is None or self.served and self.served.version == version:
+            return
+        if now < self._retry_at.get(version, now):
+            return
+        try:
+            self._serve(self._download(version))
+            self.refused.pop(version, None)
+        except ModelError as error:
+            log.error("version %s is refused: %s", version, error)
+            self.refused[version] = str(error)
+            self._retry_at[version] = now + REJECTED_SECONDS
+            self._fall_back()
+
+    def _download(self, version: str) -> CachedVersion:
+        """Fetch and verify a version into a folder of its own; a copy that is good already is not fetched again."""
+        tags = self._client.get_model_version(MODEL, version).tags
+        wanted = CachedVersion(version, tags.get(DATASET_TAG, ""), tags.get(SUM_TAG, ""))
+        if self._last_good() != wanted:
+            incoming = self._place(f"{version}.incoming")  # a version that is refused must not cost its good copy
+            shutil.rmtree(incoming, ignore_errors=True)
+            incoming.mkdir(parents=True)
+            fetch(self._client, version, incoming)
+            shutil.rmtree(self._place(version), ignore_errors=True)
+            incoming.replace(self._place(version))
+        return wanted
+
+    def _serve(self, copy: CachedVersion) -> None:
+        """Load, warm, swap; then remember the copy as the last good one and drop the others."""
+        model = load(self._place(copy.version), copy.version)
+        _warm(model)
+        self.served = Served(model, copy.version, copy.dataset, datetime.now(UTC).isoformat(timespec="seconds"))
+        log.info("version %s is served", copy.version)
+        self._save_last_good(copy)
+
+    def _save_last_good(self, copy: CachedVersion) -> None:
+        draft = self.folder / f"{LAST_GOOD}.draft"
+        draft.write_text(json.dumps(asdict(copy)))
+        draft.replace(self.folder / LAST_GOOD)
+        for other in self.folder.iterdir():
+            if other.is_dir() and other.name != copy.version:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def _last_good(self) -> CachedVersion | None:
+        path = self.folder / LAST_GOOD
+        if not path.exists():
+            return None
+        try:
+            copy = CachedVersion(**json.loads(path.read_text()))
+        except (ValueError, TypeError):
+            return None
+        whole = tree_sha256(self._place(copy.version)) == copy.sha256
+        return copy if whole and copy.contract == CONTRACT else None
+
+    def _place(self, version: str) -> Path:
+        return self.folder / version
+
+    def _fall_back(self) -> None:
+        """Nothing is served and the champion cannot be had: the last good copy is better than no answer."""
+        try:
+            if self.served is None and (copy := self._last_good()):
+                log.warning("serving the last good copy, version %s", copy.version)
+                self._serve(copy)
+        except Exception:  # whatever it is: the thread must live to see the next champion
+            log.exception("the last good copy cannot be served")
+
+
+def _ask(model: PyFuncModel, photo: bytes) -> dict[str, Any]:
+    answer = model.predict(pd.DataFrame({"image": [photo]}), params={EXPLAIN: True})
+    return dict(answer.to_dict("records")[0])
+
+
+def _warm(model: PyFuncModel) -> None:
+    """The first answer and explanation prepare what later ones use; raises ModelError when the model has none."""
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(buffer, "JPEG")
+    try:
+        answer = _ask(model, buffer.getvalue())
+    except Exception as error:  # Keras raises many kinds
+        raise ModelError(f"the model fails on a plain photo: {str(error)[:200]}") from error
+    if answer["error"] is not None or not 0 <= answer["probability"] <= 1:
+        raise ModelError(f"the model cannot answer a plain photo: {answer}")

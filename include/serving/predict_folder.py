@@ -1,0 +1,116 @@
+"""Ask the live server about every photo of a folder.
+
+`python -m include.serving.predict_folder FOLDER --out predictions.csv`. One row per file: file, probability, is_cat,
+unsure, model_version, error. A file that cannot be read has an error and stops nothing.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from include.errors import BaseDataMissing, CatError
+from include.images.decoding import MAX_BYTES
+from include.records import Verdict
+from include.serving.client import bytes_of_photos, predict
+from include.settings import Settings
+
+COLUMNS = ["file", "probability", "is_cat", "unsure", "model_version", "error"]
+BATCH = 16
+BATCH_BYTES = 8_000_000
+Named = tuple[str, bytes | None]  # none: the file cannot be read
+
+
+def predict_all(settings: Settings, photos: Iterable[Named]) -> Iterator[dict[str, Any]]:
+    """A row per photo, in order; asks in batches that a server with these settings takes. Raises ServerError."""
+    room = bytes_of_photos(settings.max_request_bytes)
+    largest = min(MAX_BYTES, room)
+    for some in _batches(photos, most=min(BATCH, settings.max_batch), most_bytes=min(BATCH_BYTES, room)):
+        problems = [_problem(body, largest) for _, body in some]
+        sent = [body for (_, body), problem in zip(some, problems, strict=True) if body is not None and not problem]
+        verdicts = iter(predict(settings.live_url, sent) if sent else [])
+        for (name, _), problem in zip(some, problems, strict=True):
+            yield _unsent(name, problem) if problem else _row(name, next(verdicts))
+
+
+def read_folder(folder: Path) -> list[Path]:
+    """Every file below the folder but hidden ones, in order; raises BaseDataMissing."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise BaseDataMissing(f"no files in {folder}: name a folder with photos")
+    return files
+
+
+def read_photo(path: Path) -> bytes | None:
+    """The bytes of a file, of a huge one no more than show that it is; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError:
+        return None
+
+
+def predict_folder(settings: Settings, folder: Path, out: Path) -> int:
+    """Write the answers as CSV, renamed into place when all are there; returns how many."""
+    files = read_folder(folder)
+    photos = ((str(path.relative_to(folder)), read_photo(path)) for path in track(files, "Asking"))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f"{out.name}.draft")
+    try:
+        with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # a name may be any bytes
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(predict_all(settings, photos))
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    return len(files)
+
+
+def _batches(photos: Iterable[Named], *, most: int, most_bytes: int) -> Iterator[list[Named]]:
+    """Up to ``most`` photos and ``most_bytes`` together; a large photo goes alone."""
+    batch: list[Named] = []
+    for photo in photos:
+        if batch and (len(batch) == most or sum(len(body or b"") for _, body in (*batch, photo)) > most_bytes):
+            yield batch
+            batch = []
+        batch.append(photo)
+    if batch:
+        yield batch
+
+
+def _problem(body: bytes | None, largest: int) -> str | None:
+    """Why a file is not even sent."""
+    if body is None:
+        return "unreadable: the file cannot be opened"
+    return f"too_many_bytes: at most {largest:,} are sent" if len(body) > largest else None
+
+
+def _unsent(name: str, problem: str) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS) | {"file": name, "error": problem}
+
+
+def _row(name: str, verdict: Verdict) -> dict[str, Any]:
+    return {"file": name} | {column: getattr(verdict, column) for column in COLUMNS[1:]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"))
+    options = parser.parse_args()
+    try:
+        count = predict_folder(Settings(), options.folder, options.out)
+    except CatError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stderr.write(f"{count} files answered in {options.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

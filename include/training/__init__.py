@@ -1,0 +1,1 @@
+"""A dataset version to a trained network."""

@@ -1,0 +1,109 @@
+"""What a run trains: a head on the features, and on pixels a network from scratch or the backbone's upper blocks."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import keras
+import pandas as pd
+
+from include.backbone import SIZE
+from include.backbone.architecture import UPPER
+from include.dataset.examples import load_train_and_val
+from include.lake.base import ObjectStore
+from include.records import RetrainParams
+from include.settings import Settings
+from include.training.head import build_served_network, fit_head
+from include.training.hyperparameters import Hyperparameters, chosen_for
+from include.training.scratch_network import build_network
+
+log = logging.getLogger(__name__)
+
+Curves = list[Mapping[str, float]]  # the losses of each epoch
+
+FINE_TUNE_RATE = 1e-4  # small steps: the upper blocks know much already
+FINE_TUNE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """``build`` gives the network as training begins. ``learning_rate`` is the highest one; it is reached after
+    ``warm_up`` of all steps. ``augmentation`` is how far photos are changed: 0 leaves them as they are.
+    """
+
+    name: str
+    build: Callable[[], keras.Model]
+    image_size: int
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    seed: int
+    weight_decay: float = 0.02
+    warm_up: float = 0.08
+    augmentation: float = 1.0
+
+
+def from_scratch(settings: Settings, *, epochs: int) -> TrainingJob:
+    """The original's way: a small network that learns from the photos alone."""
+
+    def build() -> keras.Model:
+        keras.utils.set_random_seed(settings.seed)
+        return build_network(image_size=settings.image_size)
+
+    sizes = settings.image_size, settings.batch_size
+    return TrainingJob("scratch", build, *sizes, settings.learning_rate, epochs, settings.seed)
+
+
+def fine_tuning(head: keras.Model, settings: Settings, *, epochs: int) -> TrainingJob:
+    """The backbone's last five blocks and the fitted head, together; the lower blocks stay as they are."""
+
+    def build() -> keras.Model:
+        network = build_served_network(head)
+        trains = False
+        for layer in network.layers:
+            trains = trains or layer.name.startswith(UPPER)
+            layer.trainable = trains
+        return network
+
+    weights = b"".join(values.tobytes() for values in head.get_weights())
+    name = f"fine_tuning of {hashlib.sha256(weights).hexdigest()}"  # no checkpoint of another head is gone on from
+    return TrainingJob(name, build, SIZE, FINE_TUNE_BATCH, FINE_TUNE_RATE, epochs, settings.seed)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run trains on which photos: ``job`` on pixels, or the ``head`` alone; both when fine-tuning follows."""
+
+    manifest: pd.DataFrame
+    job: TrainingJob | None
+    head: keras.Model | None = None
+    curves: Curves = field(default_factory=list)
+    chosen: Hyperparameters = Hyperparameters()
+
+
+def plan_training(
+    store: ObjectStore, run: str, manifest: pd.DataFrame, params: RetrainParams, settings: Settings
+) -> Plan:
+    """What the settings and params ask for; a head is fitted already, for that takes seconds."""
+    if settings.network == "scratch":
+        return Plan(manifest, from_scratch(settings, epochs=params.epochs))
+    chosen = chosen_for(store, run)
+    head, curves = fit_default_head(store, manifest, chosen, settings, epochs=params.epochs)
+    job = fine_tuning(head, settings, epochs=params.fine_tune_epochs) if params.fine_tune_epochs else None
+    return Plan(manifest, job, head, curves, chosen)
+
+
+def fit_default_head(
+    store: ObjectStore, manifest: pd.DataFrame, chosen: Hyperparameters, settings: Settings, *, epochs: int
+) -> tuple[keras.Model, Curves]:
+    """The head of the dataset version, fitted on its train split and stopped by its val split; and its losses."""
+    train, val = load_train_and_val(store, manifest, settings.embedding_cache)
+    curves: Curves = []
+
+    def keep(epoch: int, losses: Mapping[str, float]) -> None:
+        curves.append(dict(losses))
+        log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
+
+    penalty, seed = settings.l2_penalty, settings.seed
+    return fit_head(train, val, chosen, l2_penalty=penalty, epochs=epochs, seed=seed, on_epoch=keep), curves

@@ -1,0 +1,1 @@
+"""All that runs in the environment of Deepchecks, and nothing else."""

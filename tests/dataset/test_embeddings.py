@@ -1,0 +1,147 @@
+"""What features are kept under, in both kinds of lake, and what this machine holds of them."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from include.backbone import FEATURES, VERSION
+from include.dataset import embeddings
+from include.dataset.embeddings import names_with_embeddings, read_embeddings, write_embeddings
+from include.errors import DatasetError
+from include.lake import layout
+from include.lake.base import ObjectStore
+
+
+def name(photo: int) -> str:
+    return hashlib.sha256(str(photo).encode()).hexdigest()
+
+
+def base(*photos: int, source: str = "cats") -> list[str]:
+    return [layout.base(source, name(photo)) for photo in photos]
+
+
+def vectors(count: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 3, (count, FEATURES)).astype(np.float16)
+
+
+def asked(keys: list[str]) -> pd.Series:
+    return pd.Series(keys, dtype="string")
+
+
+class Counting:
+    """A store that counts how often each object is read."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store, self.reads = store, Counter[str]()
+
+    def read(self, key: str) -> bytes:
+        self.reads[key] += 1
+        return self.store.read(key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        return self.store.keys(prefix)
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_features_come_back_bit_by_bit_in_the_order_that_is_asked_for(store, cache):
+    photos, uploads = base(*range(7)), [layout.upload_photo(f"p{number}") for number in range(3)]
+    keys, written = photos[:4] + uploads[:2] + photos[4:] + uploads[2:], vectors(10)
+    write_embeddings(store, keys[:6], written[:6])
+    write_embeddings(store, keys[6:], written[6:])
+    order = np.random.default_rng(2).permutation(10)
+    found = read_embeddings(store, asked([keys[place] for place in order]), cache)
+    assert found.dtype == np.float16
+    assert np.array_equal(found, written[order])
+
+
+def test_none_are_read_where_none_are_asked_for(store, cache):
+    assert read_embeddings(store, asked([]), cache).shape == (0, FEATURES)
+
+
+def test_every_base_photo_with_features_is_named_and_no_upload(store, cache):
+    assert names_with_embeddings(store, cache) == set()
+    write_embeddings(store, [*base(1, 2), layout.upload_photo("p")], vectors(3))
+    write_embeddings(store, base(3), vectors(1))
+    assert names_with_embeddings(store, cache) == {name(1), name(2), name(3)}
+
+
+def test_a_part_is_fetched_from_the_lake_once(store, cache):
+    write_embeddings(store, base(1, 2), vectors(2))
+    (part,) = store.keys(layout.base_embeddings(VERSION))
+    counting = Counting(store)
+    for _ in range(2):
+        names_with_embeddings(counting, cache)
+        read_embeddings(counting, asked(base(1, 2)), cache)
+    assert counting.reads == {part: 1}
+    write_embeddings(store, base(3), vectors(1))
+    read_embeddings(counting, asked(base(1, 2, 3)), cache)
+    assert set(counting.reads.values()) == {1}
+    assert len(counting.reads) == 2
+
+
+def test_a_part_written_twice_is_one_object(store):
+    for _ in range(2):
+        write_embeddings(store, [*base(1, 2), layout.upload_photo("p")], vectors(3))
+    kept = [layout.upload_embeddings("p", VERSION), *store.keys(layout.base_embeddings(VERSION))]
+    assert len(kept) == 2
+    assert sorted(store.keys("")) == sorted(kept)
+
+
+def test_an_upload_has_its_features_as_raw_bytes_in_its_own_folder(store):
+    write_embeddings(store, [layout.upload_photo("p")], vectors(1))
+    body = store.read(layout.upload_embeddings("p", VERSION))
+    assert np.array_equal(np.frombuffer(body, "<f2"), vectors(1)[0])
+    assert all(key.startswith(f"{layout.UPLOADS}p/") for key in store.keys(""))
+
+
+def test_a_photo_in_two_sources_has_features_in_both(store, cache):
+    twins = [*base(1), *base(1, source="misc")]
+    write_embeddings(store, twins, np.repeat(vectors(1), 2, axis=0))
+    write_embeddings(store, base(2), vectors(1, seed=2))  # and of this one only one source was described
+    found = read_embeddings(store, asked([*twins, *base(2, source="dogs")]), cache)
+    assert np.array_equal(found, np.concatenate([vectors(1), vectors(1), vectors(1, seed=2)]))
+
+
+@pytest.mark.parametrize("missing", [*base(9), layout.upload_photo("without")])
+def test_a_photo_without_features_is_an_error_that_says_what_to_clear(store, cache, missing):
+    write_embeddings(store, [*base(1), layout.upload_photo("p")], vectors(2))
+    with pytest.raises(DatasetError, match="1 photos of this run have no features: clear the task list_new_images"):
+        read_embeddings(store, asked([*base(1), missing, layout.upload_photo("p")]), cache)
+
+
+def test_the_features_of_another_backbone_are_none(store, cache, monkeypatch):
+    write_embeddings(store, [*base(1), layout.upload_photo("p")], vectors(2))
+    read_embeddings(store, asked(base(1)), cache)
+    monkeypatch.setattr(embeddings, "VERSION", "another")
+    assert names_with_embeddings(store, cache) == set()
+    with pytest.raises(DatasetError, match="2 photos"):
+        read_embeddings(store, asked([*base(1), layout.upload_photo("p")]), cache)
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+def test_half_a_file_in_the_cache_never_counts(lake, cache, monkeypatch, step):
+    """A process that is killed while it writes leaves a draft, which nobody reads."""
+    write_embeddings(lake, base(1, 2), vectors(2))
+    write = Path.write_bytes
+
+    def dies(path: Path, *given: bytes) -> None:
+        write(path, given[0][:1000]) if step == "write_bytes" else None
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings.Path, step, dies)
+        with pytest.raises(OSError, match="killed"):
+            read_embeddings(lake, asked(base(1, 2)), cache)
+    assert [path.name.rpartition(".")[2] for path in cache.rglob("*.*")] == ["draft"]
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # the next try is another process
+    assert np.array_equal(read_embeddings(lake, asked(base(1, 2)), cache), vectors(2))

@@ -1,0 +1,87 @@
+import pytest
+
+from include.errors import BadRecord, NotAPhoto, PreconditionFailed
+from include.ingestion.reviews import save_review
+from include.ingestion.uploads import collect_uploads, fingerprint, lake_secret, photo_id_of, save_feedback
+from include.lake import layout
+from include.records import Feedback, Review, UploadRecord
+from tests.pictures import give, plain
+
+
+def rows(store) -> dict[str, dict]:
+    return {row["photo_id"]: row for row in collect_uploads(store)}
+
+
+def review(photo_id: str, verdict: str, label: str | None = None) -> Review:
+    return Review(photo_id, verdict, "ann", "2026-01-02T00:00:00+00:00", label)
+
+
+def test_the_last_answer_counts(store):
+    give(store, "p1", plain(), "cat")
+    save_feedback(store, "p1", "not_cat")
+    assert rows(store)["p1"]["label"] == "not_cat"
+    assert rows(store)["p1"]["label_origin"] == "user"
+
+
+def test_neither_and_silence_are_no_labels(lake):
+    give(lake, "p1", plain(), "neither")
+    give(lake, "p2", plain("blue"), None)
+    assert [row["label"] for row in collect_uploads(lake)] == [None, None]
+
+
+def test_a_photo_without_its_record_does_not_exist_yet(lake):
+    lake.write(layout.upload_photo("half"), plain())
+    save_feedback(lake, "half", "cat")
+    assert collect_uploads(lake) == []
+
+
+def test_a_tombstone_hides_an_upload(lake):
+    give(lake, "p1", plain(), "cat")
+    lake.write(layout.tombstone("p1"), b"{}")
+    assert collect_uploads(lake) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "label", "expected"), [("keep", None, "cat"), ("relabel", "not_cat", "not_cat"), ("drop", None, "cat")]
+)
+def test_a_review_is_the_last_word(lake, verdict, label, expected):
+    give(lake, "p1", plain(), "cat")
+    save_review(lake, review("p1", verdict, label))
+    row = rows(lake)["p1"]
+    assert (row["label"], row["label_origin"], row["review"]) == (expected, "reviewed", verdict)
+    with pytest.raises(PreconditionFailed):
+        save_review(lake, review("p1", "drop"))
+
+
+def test_what_cannot_be_read_is_the_fate_of_one_photo(lake):
+    give(lake, "good", plain(), "cat")
+    give(lake, "odd", plain("blue"), "cat")
+    lake.write(layout.feedback("odd"), b'{"photo_id": "odd", "answer": "dog", "said_at": "now"}')
+    assert rows(lake)["good"]["label"] == "cat"
+    assert "answer 'dog' is not one of cat, not_cat, neither" in rows(lake)["odd"]["problem"]
+
+
+def test_a_document_is_refused_before_anything_is_stored(lake):
+    with pytest.raises(NotAPhoto):
+        give(lake, "p1", b"%PDF-1.7", "cat")
+    assert list(lake.keys("")) == []
+
+
+def test_fingerprints_need_the_lakes_secret(store):
+    secret = lake_secret(store)
+    assert secret == lake_secret(store)
+    assert len(secret) == 32
+    assert fingerprint(secret, "ab") == fingerprint(secret, "ab") != fingerprint(b"another", "ab")
+
+
+def test_one_photo_of_one_session_has_one_id(lake):
+    assert photo_id_of(lake, "s1", b"photo") == photo_id_of(lake, "s1", b"photo")
+    assert len({photo_id_of(lake, session, photo) for session in "ab" for photo in (b"1", b"2")}) == 4
+
+
+def test_records_survive_newer_writers():
+    body = UploadRecord("p", "t", "s", 1, "7", 0.5).to_json().replace(b"{", b'{"from_the_future": 1, ', 1)
+    assert UploadRecord.from_json(body).model_version == "7"
+    for broken in (b"", b"[]", b"{}", b'{"photo_id": 1}'):
+        with pytest.raises(BadRecord):
+            Feedback.from_json(broken)
