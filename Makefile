@@ -11,7 +11,7 @@ UPLOAD_SEED ?= 1
 STACK := $(BIN)/python -m stack.demo $(CHOICE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-slow check bench bench-data fix requirements screenshots clean
+.PHONY: help setup demo up test test-slow coverage check bench bench-data fix requirements screenshots clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -36,7 +36,8 @@ setup: .venv/ready .venv-validation/ready  ## make .venv and .venv-validation wi
 	if [ -z "$$python" ]; then echo "Python 3.11 or 3.12 is needed, and none was found on PATH"; exit 1; fi; \
 	echo "Installing the pinned packages into .venv with $$($$python --version) ..."; \
 	$$python -m venv --clear .venv && $(BIN)/python -m pip install -q --disable-pip-version-check $(UV) \
-	  && $(BIN)/uv pip install -q -p .venv -r requirements.txt
+	  && $(BIN)/uv pip install -q -p .venv -r requirements.txt \
+	  && $(BIN)/uv pip install -q -p .venv --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: .venv/ready .venv-validation/ready  ## run the whole loop in a local stack [BASE_DATA=sample|FOLDER] [LAKE=s3] [ONCE=1] [UPLOAD_SEED=1]
@@ -51,14 +52,19 @@ test: .venv/ready .venv-validation/ready  ## unit, contract and DAG tests, and o
 test-slow: .venv/ready .venv-validation/ready  ## what takes longer: kills, interrupts, the other lake
 	@$(BIN)/python -m pytest -m slow
 
-check: .venv/ready  ## ruff (lint and format), mypy, import rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy include && $(BIN)/python -m pytest -q tests/test_layers.py
+coverage: .venv/ready .venv-validation/ready  ## the tests without real servers, with the share of lines that they run
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not functional" --cov --cov-report=term
+
+check: .venv/ready  ## ruff (lint and format), mypy, spelling, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/codespell $$(git ls-files '*.py' '*.md' '*.j2') \
+	  && { rules=$$($(BIN)/lint-imports --no-logo --no-cache) || { echo "$$rules"; exit 1; }; } \
+	  && $(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchmarks.md [BASE_DATA=FOLDER] [HELD_OUT=FOLDER]
 	@$(BIN)/python -m bench.training $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)') \
 	  $(if $(HELD_OUT),--held-out '$(HELD_OUT)')
 
-bench-data: .venv/ready  ## measure what the checks of photos find; writes docs/data-checks.md [BASE_DATA=FOLDER]
+bench-data: .venv/ready  ## measure what the data checks find; writes docs/data-checks.md [BASE_DATA=FOLDER]
 	@$(BIN)/python -m bench.data_quality $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
 
 fix: .venv/ready  ## let ruff mend what it can

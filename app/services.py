@@ -9,18 +9,29 @@ from include.images.decoding import decode
 from include.ingestion.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
+from include.question import Question
 from include.records import UploadRecord, Verdict
 from include.serving.client import predict
 from include.settings import Settings
 
+ICONS = {Question().name: "🐱"}  # of the default question; others get a camera
 CONSENT_VERSION = 1  # raise it when the words beside the box change
 LONGEST_SIDE = 1024  # pixels of a photo that is kept
 QUALITY = 90
 
 
 @st.cache_resource(ttl=3600)
+def get_settings() -> Settings:
+    return Settings()
+
+
+def get_icon() -> str:
+    return ICONS.get(get_settings().question.name, "📷")
+
+
+@st.cache_resource(ttl=3600)
 def get_lake() -> ObjectStore:
-    return open_lake()
+    return open_lake(get_settings())
 
 
 def clean(photo: bytes) -> bytes:
@@ -33,9 +44,9 @@ def clean(photo: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def ask_live(photo: bytes) -> Verdict:
+def predict_live(photo: bytes) -> Verdict:
     """The live server's verdict on one photo. Raises ServerError, or NoModelYet before the first model."""
-    return predict(Settings().live_url, [photo])[0]
+    return predict(get_settings().live_url, [photo])[0]
 
 
 def keep_photo(lake: ObjectStore, photo: bytes, *, visitor: str, verdict: Verdict | None) -> str:
@@ -58,5 +69,5 @@ def keep_photo(lake: ObjectStore, photo: bytes, *, visitor: str, verdict: Verdic
 
 
 def keep_answer(lake: ObjectStore, photo_id: str, answer: str) -> None:
-    """cat, not_cat or neither; a later answer replaces it."""
+    """positive, negative or neither; a later answer replaces it."""
     save_feedback(lake, photo_id, answer)

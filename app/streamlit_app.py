@@ -1,6 +1,9 @@
-"""Are you a cat? The app's navigation."""
+"""The app's navigation."""
 
 import streamlit as st
 
-st.set_page_config(page_title="Are you a cat?", page_icon="🐱")
-st.navigation([st.Page("pages/ask.py", title="Are you a cat?")], position="hidden").run()
+from app.services import get_icon, get_settings
+
+title = get_settings().question.text
+st.set_page_config(page_title=title, page_icon=get_icon())
+st.navigation([st.Page("pages/ask.py", title=title)], position="hidden").run()

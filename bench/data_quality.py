@@ -1,4 +1,4 @@
-"""What the checks of photos find: planted copies, turned labels, poisoned uploads; writes docs/data-checks.md.
+"""What the data checks find: planted near-duplicates, flipped labels, poisoned uploads; writes docs/data-checks.md.
 
 python -m bench.data_quality [--photos FOLDER] [--help]
 """
@@ -13,87 +13,92 @@ from typing import Any
 
 import numpy as np
 
-from bench import measuring
+from bench import measurement
 from bench.document import number, spell, table
+from bench.flipped_labels import keys_with_issues, measure_flipped_labels, sum_draws
 from bench.lakes import copy, fill
 from bench.machine import describe_machine
-from bench.measuring import Job, say
-from bench.planted_copies import measure_copies
-from bench.poisoned_uploads import THRESHOLDS, hold_out, measure_poison
-from bench.turned_labels import doubted, measure_labels, pool
+from bench.measurement import Job, say
+from bench.planted_near_duplicates import EDITS, measure_near_duplicates
+from bench.poisoned_uploads import THRESHOLDS, measure_poisoning, withdraw_photos
+from bench.question import SOURCES
 from include.lake.local import LocalStore
-from include.records import SOURCES
 from include.settings import ROOT, SAMPLE, Settings
 
-DECIDING = ("network", "l2_penalty", "epochs", "images_per_source", "seed")  # settings that the results depend on
+# The settings that the results depend on.
+DECIDING = ("network", "l2_penalty", "epochs", "images_per_source", "seed")
 DOCUMENT = ROOT / "docs" / "data-checks.md"
-DRAWINGS = "drawings of our own code: numbers about them say nothing about photos"
+DRAWINGS = "drawings of our own code: these results say nothing about photos"
 NEAR_DUPLICATES = """\
-Of {photos} photos of the lake, seven copies each were added to it, and looked for as the task `deduplicate` does.
-Recall: how many were found to show their original. Precision: of the pairs that a planted photo is in, those that go
-back to one photo, or to two that were a pair before."""
+For each of {photos} photos, {edits} near-duplicates were added to the lake, one by each edit below. The task
+`deduplicate` then searched for near-duplicates. Recall: the share of the planted photos that it pairs with their
+original. Precision: the share of correct pairs among those with a planted photo. A pair is correct if both photos come
+from one original, or from two photos that were a pair before."""
 LABELS = """\
-The labels of {share:.0%} of the train split were turned in the lake itself, drawn at random (draws: {draws}). The task
-`check_labels` checks each label by P(label) of a linear model that did not see the photo, and leaves out those below
-`max_quality` ({limit}). Goals: of the turned labels 0.97 in the tenth with the lowest P(label), and 0.90 left out; of
-the labels left out 0.95 turned. Some labels that nobody turned are wrong all the same: in the lake as it came {known}
-are left out, and the last column says how many of the other labels are among them."""
-LIMITS = "All draws together, with other values of `max_quality`; the setting is bold:"
+{share:.0%} of the labels of the train split were flipped, at random, in each of {draws} draws. The task `check_labels`
+computes P(label) of each photo by a linear model that did not see the photo; a label below `max_quality` ({limit}) is a
+label issue, and its photo does not train. Recall: the share of the flipped labels that become label issues (goal:
+0.90). Precision: the share of the label issues that were flipped (goal: 0.95). Goal for the tenth of the labels with
+the lowest P(label): it holds 0.97 of the flipped ones. Some labels are wrong although nobody flipped them: the
+unchanged lake has {known} label issues, and the last column counts those among the other label issues."""
+LIMITS = "The sum of all draws, for other values of `max_quality`; the current setting is bold:"
 POISON = """\
-{gifts} photos of the train split were taken out of the lake and given back as uploads: {share:.0%} of the labels of
-{visitors} are turned, and one session gives the other {flood}, every label turned. The difference is average precision
-on the test split, of the model trained with them minus that of one trained with the right labels of the {visitors}, in
-brackets 95 % of the paired resamples. "Gate": whether the first may replace the second. The last columns: how many
-uploads trained, by what was true of their label; the goal for 60 turned and 140 right ones is at most 3 and at least
-130. Each model was trained once, with the default hyperparameters. The mean difference is {mean:+.4f}."""
+{photos} photos of the train split were taken out of the lake and uploaded again. Visitors upload {visitors} of them and
+flip {share:.0%} of their labels; one session uploads the other {flood} and flips every label. "Difference" is the
+average precision on the test split of a model trained with these uploads, minus that of a model trained with the
+correct labels of the {visitors}; in brackets the 95 % interval of the paired resamples. "Gate" is its decision on
+whether the first model may replace the second. The last columns count the uploads that trained, by what was done to
+their labels; the goal for 60 flipped and 140 correct labels is at most 3 and at least 130. Each model was trained once,
+with the default hyperparameters. The mean difference is {mean:+.4f}."""
 AGREEMENTS = """\
-Uploads must agree with the base photos: P(label) at least `min_agreement` ({limit}). With other values these would have
-trained, in each draw; the setting is bold:"""
+Uploads must agree with the base photos: P(label) must be at least `min_agreement` ({limit}). The number of uploads that
+would have trained in each draw, for other values; the current setting is bold:"""
 MEMORY = """\
-The task `check_labels` on {photos:,} photos with random features, in a process of its own, from a lake that is a
-folder. The goal is a peak of at most 2.5 GB."""
+The task `check_labels` on {photos:,} photos with random embeddings, in a process of its own, with a local folder as the
+lake. The goal is a peak of at most 2.5 GB."""
+LABEL_COLUMNS = ("recall", "label issues", "precision")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    given = read_options(sys.argv[1:] if arguments is None else arguments)
-    about = {"date": date.today().isoformat(), "command": f"`{spell('bench.data_quality', given.all)}`"}
-    about |= describe_machine() | {"photos": "a folder of photos" if given.photos else DRAWINGS}
+    options = read_options(sys.argv[1:] if arguments is None else arguments)
+    about = {"date": date.today().isoformat(), "command": f"`{spell('bench.data_quality', options.all)}`"}
+    about |= describe_machine() | {"photos": "a folder of photos" if options.photos else DRAWINGS}
     with tempfile.TemporaryDirectory() as scratch:
         settings = Settings(
-            base_data=str(given.photos or SAMPLE), state_dir=Path(scratch), network="efficientnet_lite0"
+            base_data=str(options.photos or SAMPLE), state_dir=Path(scratch), network="efficientnet_lite0"
         )
         about |= {name.replace("_", " "): str(getattr(settings, name)) for name in DECIDING}
-        parts = list(measure(given, settings, Path(scratch)))
-    page = ["# What the checks of photos find", "Written by `make bench-data`, not by hand."]
-    given.out.write_text("\n\n".join([*page, table(("run", ""), about.items()), *parts]) + "\n")
-    say(f"written to {given.out}")
+        parts = list(measure(options, settings, Path(scratch)))
+    page = ["# What the data checks find", "Written by `make bench-data`, not by hand."]
+    options.out.write_text("\n\n".join([*page, table(("run", ""), about.items()), *parts]) + "\n")
+    say(f"written to {options.out}")
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, and under ``all`` the arguments as they were written."""
+    """The options, and under ``all`` the arguments as they were given."""
     parser = argparse.ArgumentParser(prog="python -m bench.data_quality", description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, help=f"a folder with {', '.join(SOURCES)} in it; without it: drawings")
-    parser.add_argument("--copied", type=int, default=300, help="photos of which copies are planted")
-    parser.add_argument("--turned", type=float, default=0.05, help="share of labels that are turned")
-    parser.add_argument("--uploads", type=int, default=200)
-    parser.add_argument("--poisoned", type=float, default=0.3, help="share of uploads with turned labels")
-    parser.add_argument("--flood", type=int, default=100, help="photos of the session that turns every label")
-    parser.add_argument("--seeds", type=int, default=3, help="how many times labels are turned")
-    parser.add_argument("--synthetic", type=int, default=200_000, help="photos for the memory of label checks")
+    parser.add_argument("--photos", type=Path, help=f"a folder with {', '.join(SOURCES)} in it; default: drawings")
+    parser.add_argument("--originals", type=int, default=300, help="photos whose near-duplicates are planted")
+    parser.add_argument("--flipped", type=float, default=0.05, help="share of the labels that are flipped")
+    parser.add_argument("--uploads", type=int, default=200, help="photos that visitors upload")
+    parser.add_argument("--poisoned", type=float, default=0.3, help="share of these uploads with flipped labels")
+    parser.add_argument("--flood", type=int, default=100, help="uploads of the session that flips every label")
+    parser.add_argument("--seeds", type=int, default=3, help="how many times labels are flipped")
+    parser.add_argument("--synthetic", type=int, default=200_000, help="photos for the memory of the label checks")
     parser.add_argument("--out", type=Path, default=DOCUMENT)
-    given = parser.parse_args(arguments)
-    given.all = list(arguments)
-    return given
+    options = parser.parse_args(arguments)
+    options.all = list(arguments)
+    return options
 
 
-def measure(given: argparse.Namespace, settings: Settings, scratch: Path) -> Iterator[str]:
-    """Each part of the page, from lakes of its own."""
-    memory = memory_part(given, scratch / "memory")  # first, while this process is small: see `peak_bytes`
+def measure(options: argparse.Namespace, settings: Settings, scratch: Path) -> Iterator[str]:
+    """The parts of the page; each has lakes of its own."""
+    memory = memory_part(options, scratch / "memory")  # first, while this process is small: see `peak_bytes`
     say("filling a lake")
     lake = fill(scratch / "lake", settings)
-    yield shown(copies_part(given, copy(lake, scratch / "copies"), settings))
-    yield shown(labels_part(given, lake, settings, scratch))
-    yield shown(poison_part(given, lake, settings, scratch))
+    yield shown(near_duplicates_part(options, copy(lake, scratch / "near-duplicates"), settings))
+    yield shown(labels_part(options, lake, settings, scratch))
+    yield shown(uploads_part(options, lake, settings, scratch))
     yield shown(memory)
 
 
@@ -102,93 +107,94 @@ def shown(part: str) -> str:
     return part
 
 
-def copies_part(given: argparse.Namespace, lake: LocalStore, settings: Settings) -> str:
-    say(f"planting copies of {given.copied} photos")
-    result = measure_copies(lake, settings, count=given.copied)
-    rows = [(f"recall, {kind}", number(recall)) for kind, recall in result["recall"].items()]
-    rows += [("pairs found with a planted photo", number(result["found"])), ("precision", number(result["precision"]))]
-    return page_part("Planted copies", NEAR_DUPLICATES.format(photos=given.copied), table(("", ""), rows))
+def near_duplicates_part(options: argparse.Namespace, lake: LocalStore, settings: Settings) -> str:
+    say(f"planting near-duplicates of {options.originals} photos")
+    result = measure_near_duplicates(lake, settings, count=options.originals)
+    rows = [(f"recall, {edit}", number(recall)) for edit, recall in result["recall"].items()]
+    rows += [("new pairs", number(result["new_pairs"])), ("precision", number(result["precision"]))]
+    text = NEAR_DUPLICATES.format(photos=options.originals, edits=len(EDITS))
+    return page_part("Planted near-duplicates", text, table(("", ""), rows))
 
 
-def labels_part(given: argparse.Namespace, lake: LocalStore, settings: Settings, scratch: Path) -> str:
-    known = doubted(copy(lake, scratch / "labels"), settings)
+def labels_part(options: argparse.Namespace, lake: LocalStore, settings: Settings, scratch: Path) -> str:
+    known = keys_with_issues(copy(lake, scratch / "labels"), settings)
     draws = []
-    for seed in range(1, given.seeds + 1):
-        say(f"turning {given.turned:.0%} of the labels, draw {seed} of {given.seeds}")
-        spoiled = copy(lake, scratch / f"labels {seed}")
-        draws.append(measure_labels(spoiled, settings, share=given.turned, seed=seed, known=known))
+    for seed in range(1, options.seeds + 1):
+        say(f"flipping {options.flipped:.0%} of the labels, draw {seed} of {options.seeds}")
+        copied = copy(lake, scratch / f"labels {seed}")
+        draws.append(measure_flipped_labels(copied, settings, share=options.flipped, seed=seed, known=known))
     limit = settings.policy.labels.max_quality
-    text = LABELS.format(share=given.turned, draws=given.seeds, limit=limit, known=len(known))
+    text = LABELS.format(share=options.flipped, draws=options.seeds, limit=limit, known=len(known))
     head = (
         "draw",
-        "turned labels judged",
+        "flipped labels",
         "in the lowest tenth",
-        *SHARES,
-        "others left out",
-        "of them left out before",
+        *LABEL_COLUMNS,
+        "other label issues",
+        "of them in the unchanged lake",
     )
     rows = [label_row(seed, draw) for seed, draw in enumerate(draws, 1)]
-    limits = [(mark(row["threshold"], limit), *shares(row)) for row in pool(draws)]
-    return page_part("Turned labels", text, table(head, rows), LIMITS, table(("`max_quality`", *SHARES), limits))
+    limits = [(mark(row["threshold"], limit), *label_cells(row)) for row in sum_draws(draws)]
+    by_limit = table(("`max_quality`", *LABEL_COLUMNS), limits)
+    return page_part("Flipped labels", text, table(head, rows), LIMITS, by_limit)
 
 
-SHARES = ("of the turned labels left out", "labels left out", "of them turned")
-
-
-def shares(row: dict[str, Any]) -> tuple[str, str, str]:
-    """The columns SHARES of one draw, or of one threshold."""
-    right, left_out = row["really_turned"], row["left_out"]
-    return number(right / max(1, row["turned"])), number(int(left_out)), number(right / max(1, left_out))
+def label_cells(row: dict[str, Any]) -> tuple[str, str, str]:
+    """The LABEL_COLUMNS of one draw, or of one threshold."""
+    hits, issues = row["flipped_issues"], row["issues"]
+    return number(hits / max(1, row["flipped"])), number(int(issues)), number(hits / max(1, issues))
 
 
 def label_row(seed: int, draw: dict[str, Any]) -> tuple[str, ...]:
-    others = draw["left_out"] - draw["really_turned"]
-    known = (number(others), number(draw["known"]))
-    return (str(seed), number(draw["turned"]), number(draw["in_worst_tenth"]), *shares(draw), *known)
+    others = (number(draw["issues"] - draw["flipped_issues"]), number(draw["known_issues"]))
+    return (str(seed), number(draw["flipped"]), number(draw["in_lowest_tenth"]), *label_cells(draw), *others)
 
 
-def poison_part(given: argparse.Namespace, lake: LocalStore, settings: Settings, scratch: Path) -> str:
-    photos = hold_out(lake, count=given.uploads + given.flood, seed=settings.seed)
-    say(f"{len(photos)} photos were taken out of the lake; now {given.seeds + 1} models are trained")
-    seeds = range(1, given.seeds + 1)
-    draws = measure_poison(
-        lake, photos, settings, flood=given.flood, turned=given.poisoned, seeds=seeds, folder=scratch
+def uploads_part(options: argparse.Namespace, lake: LocalStore, settings: Settings, scratch: Path) -> str:
+    photos = withdraw_photos(lake, count=options.uploads + options.flood, seed=settings.seed)
+    say(f"{len(photos)} photos were taken out of the lake; now {options.seeds + 1} models are trained")
+    seeds = range(1, options.seeds + 1)
+    draws = measure_poisoning(
+        lake, photos, settings, flood=options.flood, flipped=options.poisoned, seeds=seeds, folder=scratch
     )
-    amounts = {"gifts": len(photos), "share": given.poisoned, "visitors": given.uploads, "flood": given.flood}
+    counts = {"photos": len(photos), "visitors": options.uploads, "flood": options.flood}
     mean = float(np.mean([draw["difference"] for draw in draws]))
-    rows = [poison_row(seed, draw) for seed, draw in zip(seeds, draws, strict=True)]
-    head = ("draw", "difference", "gate", "right", "turned", "of the session")
+    text = POISON.format(share=options.poisoned, mean=mean, **counts)
+    head = ("draw", "difference", "gate", "correct", "flipped", "of the one session")
+    rows = [upload_row(seed, draw) for seed, draw in zip(seeds, draws, strict=True)]
     limit = settings.policy.labels.min_agreement
-    parts = [POISON.format(mean=mean, **amounts), table(head, rows), AGREEMENTS.format(limit=limit)]
-    return page_part("Poisoned uploads", *parts, agreements(draws, limit))
+    parts = [text, table(head, rows), AGREEMENTS.format(limit=limit), agreements(draws, limit)]
+    return page_part("Poisoned uploads", *parts)
 
 
-def poison_row(seed: int, draw: dict[str, Any]) -> tuple[str, ...]:
+def upload_row(seed: int, draw: dict[str, Any]) -> tuple[str, ...]:
     difference = f"{draw['difference']:+.4f} ({draw['low']:+.4f} to {draw['high']:+.4f})"
-    used = (f"{draw['used'][kind]} of {count}" for kind, count in draw["given"].items())
-    return (str(seed), difference, "passes" if draw["passed"] else "refuses", *used)
+    used = (f"{draw['used'][origin]} of {count}" for origin, count in draw["uploaded"].items())
+    return (str(seed), difference, "better" if draw["better"] else "not better", *used)
 
 
 def agreements(draws: Sequence[dict[str, Any]], limit: float) -> str:
     """How many uploads of visitors would have trained by each threshold, in each draw."""
 
-    def each(kind: str, low: float) -> str:
-        return ", ".join(str(draw["by_threshold"][low][kind]) for draw in draws)
+    def counts(origin: str, threshold: float) -> str:
+        return ", ".join(str(draw["by_threshold"][threshold][origin]) for draw in draws)
 
-    rows = [(mark(low, limit), each("right", low), each("turned", low)) for low in THRESHOLDS]
-    return table(("`min_agreement`", "right", "turned"), rows)
+    rows = [
+        (mark(threshold, limit), counts("correct", threshold), counts("flipped", threshold)) for threshold in THRESHOLDS
+    ]
+    return table(("`min_agreement`", "correct", "flipped"), rows)
 
 
-def memory_part(given: argparse.Namespace, folder: Path) -> str:
-    job = Job("label checks", str(folder / "lake"), str(folder / "state"), synthetic=given.synthetic)
-    result = measuring.run("bench.label_memory", job)
+def memory_part(options: argparse.Namespace, folder: Path) -> str:
+    job = Job("label checks", str(folder / "lake"), str(folder / "state"), synthetic=options.synthetic)
+    result = measurement.run("bench.label_memory", job)
     rows = [("seconds", number(result["seconds"])), ("peak memory, GB", number(result["peak_bytes"] / 1e9))]
     return page_part("Label checks of many photos", MEMORY.format(photos=result["photos"]), table(("", ""), rows))
 
 
-def mark(value: float, limit: float) -> str:
-    """Bold where it is the setting's."""
-    return f"**{value:g}**" if value == limit else f"{value:g}"
+def mark(value: float, setting: float) -> str:
+    """The value, in bold if it is the current setting."""
+    return f"**{value:g}**" if value == setting else f"{value:g}"
 
 
 def page_part(title: str, *paragraphs: str) -> str:

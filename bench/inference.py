@@ -1,6 +1,6 @@
-"""One photo at a time: the model as it is served, and what it is made of. `python -m bench.inference JOB`.
+"""Times for one photo: the served model and its parts. `python -m bench.inference JOB`, by bench.training.
 
-By bench.training, which gives the folder of the package as ``scratch``.
+The job's ``scratch`` is the folder of the model's package.
 """
 
 import time
@@ -16,43 +16,43 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from bench.measuring import Job, give, say
+from bench.measurement import Job, return_result, say
 from bench.photos import read_manifest
 from include.images.decoding import decode_pixels
 from include.registry.package import EXPLAIN
 from include.training.safe_keras import load_network
 
 CALLS, WARM_UP = 300, 10
-Call = Callable[[bytes, NDArray[np.uint8]], object]  # with a photo's bytes, and its pixels (1, size, size, 3)
+Call = Callable[[bytes, NDArray[np.uint8]], object]  # gets a photo's bytes, and its pixels (1, size, size, 3)
 
 
 def main() -> None:
-    job = Job.mine()
+    job = Job.from_argument()
     photos = read_manifest(job.lake)
     keys = photos.loc[photos["split"] == "test", "key"]
     bodies = [(Path(job.lake) / key).read_bytes() for key in islice(cycle(keys), WARM_UP + CALLS)]
     model = mlflow.pyfunc.load_model(job.scratch)
-    inside = model.unwrap_python_model()
-    variables = with_variables(Path(job.scratch) / "artifacts" / "network.keras")
+    inner = model.unwrap_python_model()
+    score_with_variables = graph_with_variables(Path(job.scratch) / "artifacts" / "network.keras")
 
     def serve(body: bytes, *, explain: bool = False) -> Any:
         return model.predict(pd.DataFrame({"image": [body]}), params={EXPLAIN: explain})
 
     calls: dict[str, Call] = {
-        "decode": lambda body, _: decode_pixels(body, inside.size),
-        "network": lambda _, pixels: inside.score(pixels),
+        "decode": lambda body, _: decode_pixels(body, inner.size),
+        "network": lambda _, pixels: inner.score(pixels),
         "served": lambda body, _: serve(body),
-        "variables": lambda _, pixels: variables(pixels),
+        "variables": lambda _, pixels: score_with_variables(pixels),
     }
     explained: dict[str, Call] = {"explained": lambda body, _: serve(body, explain=True)}
     say(f"{job.name}: {CALLS} photos, then again with explanations")
-    taken = pd.concat([measure(calls, bodies, inside.size), measure(explained, bodies, inside.size)], axis=1)[WARM_UP:]
-    taken["bare"] = taken["decode"] + taken["network"]
-    give({"calls": len(taken)} | {name: spread(column) for name, column in taken.items()})
+    times = pd.concat([measure(calls, bodies, inner.size), measure(explained, bodies, inner.size)], axis=1)[WARM_UP:]
+    times["bare"] = times["decode"] + times["network"]
+    return_result({"calls": len(times)} | {name: percentiles(column) for name, column in times.items()})
 
 
-def with_variables(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """The network as one graph whose weights stay variables: the other form that `freeze` might have."""
+def graph_with_variables(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The network as one graph whose weights stay variables: what `freeze` could do instead."""
     network = load_network(str(path))
     photos = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
     graph = tf.function(partial(network, training=False), input_signature=[photos])
@@ -62,8 +62,8 @@ def with_variables(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float
 def measure(calls: dict[str, Call], bodies: Iterable[bytes], size: int) -> pd.DataFrame:
     """Milliseconds of each call for each photo.
 
-    In turns, so that what else the machine does falls on all of them, and in an order that is drawn for each photo: a
-    call is slower after one that took the processor's caches.
+    The calls take turns, so that other processes on the machine slow down all of them, in an order that is drawn for
+    each photo: a call is slower after one that filled the processor's caches.
     """
     draw, rows = np.random.default_rng(1), []
     for body in bodies:
@@ -73,13 +73,13 @@ def measure(calls: dict[str, Call], bodies: Iterable[bytes], size: int) -> pd.Da
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return 1000 * (time.perf_counter() - began)
+    return 1000 * (time.perf_counter() - start)
 
 
-def spread(taken: pd.Series) -> dict[str, float]:
-    return {"p50": float(taken.quantile(0.5)), "p99": float(taken.quantile(0.99))}
+def percentiles(times: pd.Series) -> dict[str, float]:
+    return {"p50": float(times.quantile(0.5)), "p99": float(times.quantile(0.99))}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Lakes to spoil on purpose, and the tasks of `collect` and `check` over one, one after another, without Airflow."""
+"""Lakes to plant errors in, and the tasks of `collect` and `check` one after another, without Airflow."""
 
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
+from bench.question import QUESTION, SOURCES
 from include.dataset import steps
 from include.dataset.facts import describe, list_new_images
 from include.ingestion.base_sets import claim_lake, ingest_source
@@ -12,15 +13,14 @@ from include.ingestion.snapshot import snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.formats import read_table
 from include.lake.local import LocalStore
-from include.records import SOURCES
 from include.settings import Settings
 
 RUN = "bench"
 
 
-def fill(place: Path, settings: Settings) -> LocalStore:
-    """A lake in ``place`` with the base photos that the settings name, described."""
-    store = LocalStore(place)
+def fill(folder: Path, settings: Settings) -> LocalStore:
+    """A lake in ``folder`` with the base photos that the settings name, and their facts and embeddings."""
+    store = LocalStore(folder)
     claim_lake(store, settings)
     for source in SOURCES:
         ingest_source(store, source, base_data=settings.base_data, seed=settings.seed)
@@ -28,14 +28,14 @@ def fill(place: Path, settings: Settings) -> LocalStore:
     return store
 
 
-def copy(store: LocalStore, place: Path) -> LocalStore:
-    """The same lake once more, with its facts and features, to be spoiled in another way."""
-    shutil.copytree(store.root, place)
-    return LocalStore(place)
+def copy(store: LocalStore, folder: Path) -> LocalStore:
+    """A copy of the lake with its facts and embeddings, to plant other errors in."""
+    shutil.copytree(store.root, folder)
+    return LocalStore(folder)
 
 
 def move(store: LocalStore, key: str, source: str) -> str:
-    """Let another source claim a base photo; returns its new key."""
+    """Move a base photo to another source; returns its new key."""
     body, moved = store.read(key), layout.base(source, layout.parse_base(key).sha256)
     store.delete(key)
     store.write(moved, body)
@@ -43,23 +43,23 @@ def move(store: LocalStore, key: str, source: str) -> str:
 
 
 def collect(store: LocalStore, settings: Settings) -> None:
-    """The tasks of `collect`: what the lake holds, and facts and features of what is new."""
-    snapshot_base(store, RUN)
+    """The tasks of `collect`: a snapshot of the lake, and facts and embeddings of what is new."""
+    snapshot_base(store, RUN, QUESTION)
     snapshot_uploads(store, RUN)
     for shard in list_new_images(store, RUN, cache=settings.embedding_cache, shard_size=settings.shard_size):
         describe(store, shard)
 
 
-def sound_keys(store: LocalStore, *sides: str) -> list[str]:
-    """The photos of these sides that can be decoded, in order; of a lake that `collect` has seen."""
+def intact_keys(store: LocalStore, *wanted: str) -> list[str]:
+    """The keys of the photos on the ``wanted`` splits that can be decoded, in order; the lake must be collected."""
     photos = steps.gather(store, RUN)
-    return sorted(photos.loc[photos["problem"].isna() & photos["split"].isin(sides), "key"])
+    return sorted(photos.loc[photos["problem"].isna() & photos["split"].isin(wanted), "key"])
 
 
 def check(store: LocalStore, settings: Settings) -> pd.DataFrame:
-    """All photos of the lake with their fates; the table ``split`` of a run, from which its manifest follows."""
+    """All photos of the lake with their statuses, after the tasks of `collect` and `check`."""
     collect(store, settings)
     steps.deduplicate(store, RUN, settings.policy)
-    steps.check_labels(store, RUN, settings.policy, cache=settings.embedding_cache)
-    steps.sample_photos(store, RUN, images_per_source=settings.images_per_source)
-    return read_table(store, layout.run_table(RUN, "split"))
+    steps.check_labels(store, RUN, settings)
+    steps.sample(store, RUN, QUESTION, images_per_source=settings.images_per_source)
+    return read_table(store, layout.run_sample(RUN))

@@ -1,4 +1,4 @@
-"""What the bench ran on."""
+"""The machine that the bench ran on."""
 
 import os
 import platform
@@ -9,12 +9,12 @@ import psutil
 
 
 def describe_machine() -> dict[str, str]:
-    """By the words that the document uses. The load is asked before anything is measured."""
+    """Its properties by the names that the page shows. Call this before measuring: it also reads the load."""
     return {
         "CPU": _cpu(),
         "cores": str(psutil.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 1e9:.1f} GB",
-        "load when it began": f"{os.getloadavg()[0]:.1f}",
+        "load at the start": f"{os.getloadavg()[0]:.1f}",
         "Python": platform.python_version(),
         "TensorFlow": version("tensorflow"),
         "Keras": version("keras"),
@@ -22,8 +22,8 @@ def describe_machine() -> dict[str, str]:
 
 
 def _cpu() -> str:
-    """Linux tells the model in a file; elsewhere what Python knows must do."""
-    table = Path("/proc/cpuinfo")
-    lines = table.read_text().splitlines() if table.exists() else []
+    """The model's name: Linux has it in a file; elsewhere Python's own answer must do."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -1,6 +1,6 @@
 """The original recipe: grey photos, all in memory, a plain network. `python -m bench.original JOB`, by bench.training.
 
-Grey 256-pixel photos as float32 in one array for each side; five convolutions with max-pooling; Adam at Keras' default
+Grey 256-pixel photos as float32 in one array for each split; five convolutions with max-pooling; Adam at Keras' default
 rate, batches of 64, no augmentation, threshold 0.5.
 """
 
@@ -13,9 +13,10 @@ from keras import layers
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.judging import judge
-from bench.measuring import Curve, Job, Stopwatch, give, peak_bytes
+from bench.measurement import EpochClock, Job, Stopwatch, peak_bytes, return_result
+from bench.model_metrics import model_metrics
 from bench.photos import read_manifest
+from include.dataset.examples import is_positive
 from include.settings import Settings
 
 SIZE, BATCH, THRESHOLD = 256, 64, 0.5
@@ -24,30 +25,31 @@ Split = tuple[NDArray[np.float32], NDArray[np.float32]]  # photos (count, SIZE, 
 
 
 def main() -> None:
-    job = Job.mine()
+    job = Job.from_argument()
     keras.utils.set_random_seed(Settings().seed)
     photos, watch = read_manifest(job.lake), Stopwatch(job)
-    splits = {name: load(job.lake, part) for name, part in photos.groupby("split")}
+    splits = {name: load(job.lake, members) for name, members in photos.groupby("split")}
     seconds = {"loading": watch.lap("loading")}
-    curve = Curve(job)
-    network = train(splits["train"], splits["val"], curve)
-    seconds["training"] = curve.ends[-1]
-    result = {"seconds": seconds, "epoch_ends": curve.ends, "threshold": THRESHOLD}
-    test = photos[photos["split"] == "test"]
-    result |= {"test": judge(test, score(network, splits["test"]), threshold=THRESHOLD), "peak_bytes": peak_bytes()}
+    clock = EpochClock(job)
+    network = train(splits["train"], splits["val"], clock)
+    seconds["training"] = clock.ends[-1]
+    result = {"seconds": seconds, "epoch_ends": clock.ends, "threshold": THRESHOLD}
+    test, probability = photos[photos["split"] == "test"], score(network, splits["test"])
+    result |= {"test": model_metrics(test, probability, threshold=THRESHOLD), "peak_bytes": peak_bytes()}
     if job.elsewhere:
         others = read_manifest(job.elsewhere)
-        result["elsewhere"] = judge(others, score(network, load(job.elsewhere, others)), threshold=THRESHOLD)
-    give(result)
+        probability = score(network, load(job.elsewhere, others))
+        result["elsewhere"] = model_metrics(others, probability, threshold=THRESHOLD)
+    return_result(result)
 
 
 def load(lake: str, photos: pd.DataFrame) -> Split:
     array = np.empty((len(photos), SIZE, SIZE, 1), np.float32)
-    for place, key in enumerate(photos["key"]):
+    for row, key in enumerate(photos["key"]):
         with Image.open(Path(lake) / key) as image:
-            array[place, ..., 0] = image.convert("L").resize((SIZE, SIZE))
+            array[row, ..., 0] = np.asarray(image.convert("L").resize((SIZE, SIZE)))
     array /= 255
-    return array, (photos["label"] == "cat").to_numpy(np.float32)
+    return array, is_positive(photos).astype(np.float32)
 
 
 def build() -> keras.Model:
@@ -60,14 +62,15 @@ def build() -> keras.Model:
     return network
 
 
-def train(learn: Split, watch: Split, curve: Curve) -> keras.Model:
+def train(train_split: Split, val: Split, clock: EpochClock) -> keras.Model:
     network = build()
-    metric = keras.metrics.AUC(curve="PR", name="average_precision")  # `scratch` is measured by it as well
+    metric = keras.metrics.AUC(curve="PR", name="average_precision")  # the metric of `scratch`, too
     network.compile("adam", loss="binary_crossentropy", metrics=[metric])
-    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: curve.add(logs["val_average_precision"]))
-    network.fit(
-        *learn, batch_size=BATCH, epochs=curve.job.epochs, validation_data=watch, callbacks=[note], verbose=0
-    )  # fmt: skip
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _, logs: clock.end_epoch(logs["val_average_precision"])
+    )
+    options = {"batch_size": BATCH, "epochs": clock.job.epochs, "callbacks": [callback], "verbose": 0}
+    network.fit(*train_split, validation_data=val, **options)
     return network
 
 

@@ -1,4 +1,4 @@
-"""What the explanation is compared with: SHAP's partition explainer. shap is no dependency of the project.
+"""SHAP's partition explainer, which the product's explanation is compared with. The project does not depend on shap.
 
 Owen values over a tree of ever smaller regions, where a region is hidden behind the photo's blurred self (Lundberg &
 Lee, NeurIPS 2017; Owen, 1977).
@@ -9,22 +9,29 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.covering import Photo, blur, cover
+from bench.occlusion import Photo, blur, occlude
+from bench.question import QUESTION
 from include.backbone.features import Graph
 from include.evaluation.metrics import positive_log_odds
 from include.registry.explanation import Explainer
 
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap compiles for half a minute what runs in milliseconds
-import shap  # noqa: E402  # it reads that while it is imported
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap would compile for half a minute what runs in milliseconds
+import shap  # noqa: E402  # its import reads that variable
 
 BATCH = 32
 
 
 def explain_by_partition(score: Graph, *, grid: int, evaluations: int) -> Explainer:
-    """Photo -> what each of grid x grid regions adds to the log-odds of cat, from so many looks of the network."""
+    """The function from a photo to what each of grid x grid regions adds to the log-odds of cat.
+
+    It runs the network at most ``evaluations`` times.
+    """
+
+    def log_odds(photos: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return positive_log_odds(score(photos), QUESTION.positive_classes)
 
     def explain(photo: Photo) -> NDArray[np.float64]:
-        explainer = shap.PartitionExplainer(lambda photos: positive_log_odds(score(photos)), _Regions(photo, grid))
+        explainer = shap.PartitionExplainer(log_odds, _Regions(photo, grid))
         values = explainer(photo[None], max_evals=evaluations, batch_size=BATCH, silent=True).values
         return np.asarray(values, np.float64).reshape(grid, grid)
 
@@ -32,7 +39,7 @@ def explain_by_partition(score: Graph, *, grid: int, evaluations: int) -> Explai
 
 
 class _Regions(shap.maskers.Masker):
-    """Hides regions of one photo; what shap calls a masker."""
+    """Hides regions of one photo: a masker, as shap calls it."""
 
     immutable_outputs = True
 
@@ -44,4 +51,4 @@ class _Regions(shap.maskers.Masker):
         return [(self.grid, self.grid)]
 
     def __call__(self, mask: NDArray[np.bool_], photo: Photo) -> tuple[Photo]:
-        return (cover(photo, self.blurred, ~mask.reshape(self.grid, self.grid))[None],)
+        return (occlude(photo, self.blurred, ~mask.reshape(self.grid, self.grid))[None],)

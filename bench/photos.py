@@ -1,19 +1,22 @@
-"""The photos that all recipes see: a manifest, split by the product's rule, and a lake that holds nothing else."""
+"""The photos that all recipes get: a manifest, split by the product's rule, and a lake that holds only these photos."""
 
 import hashlib
 from pathlib import Path
 
 import pandas as pd
 
+from bench.question import QUESTION, SOURCES
 from include.dataset import splits
 from include.errors import BaseDataMissing, DatasetError, NotAPhoto
+from include.files import visible_files
 from include.images.decoding import decode
 from include.images.synthetic import draw_sample
 from include.lake import layout
-from include.records import SOURCES, SPLITS, label_of
+from include.records import SPLITS
+from include.status import Status
 
 COLUMNS = ["path", "source", "sha256"]
-MANIFEST = "photos.parquet"  # beside the photos of a lake
+MANIFEST = "photos.parquet"  # in the folder of a lake
 
 
 def draw_photos(folder: Path, *, per_source: int) -> None:
@@ -25,42 +28,43 @@ def draw_photos(folder: Path, *, per_source: int) -> None:
 
 
 def list_photos(folder: Path, *, per_source: int, seed: int) -> pd.DataFrame:
-    """The manifest of at most ``per_source`` photos of each source, in the order of their keys, and their ``path``.
+    """The manifest of at most ``per_source`` photos of each source, by key, with the ``path`` of each photo.
 
-    Of exact copies one is taken; what does not decode is left out. Raises BaseDataMissing where a source is empty.
+    Leaves out exact duplicates and files that do not decode. Raises BaseDataMissing for an empty source.
     """
     rows = [(str(path), source, _sha256(path)) for source in SOURCES for path in _files(folder / source)]
     photos = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("sha256")
     photos["key"] = [layout.base(*name) for name in zip(photos["source"], photos["sha256"], strict=True)]
     photos["split"] = photos["sha256"].map(splits.bucket).map(splits.split_of)
-    photos = photos.assign(label=photos["source"].map(label_of), kind=photos["source"], weight=1.0)
-    chosen = choose(photos.sort_values("key", ignore_index=True), per_source=per_source, seed=seed)
-    return chosen[[_is_photo(Path(path)) for path in chosen["path"]]].reset_index(drop=True)
+    photos["label"] = photos["source"].map(QUESTION.label_of)
+    photos = photos.assign(class_name=photos["source"], label_origin="source", cluster=photos["sha256"], weight=1.0)
+    photos = sample(photos.sort_values("key", ignore_index=True), per_source=per_source, seed=seed)
+    return photos[[_is_photo(Path(path)) for path in photos["path"]]].reset_index(drop=True)
 
 
-def choose(photos: pd.DataFrame, *, per_source: int, seed: int) -> pd.DataFrame:
-    """The photos that a run with ``images_per_source`` would use; a larger number is a superset."""
+def sample(photos: pd.DataFrame, *, per_source: int, seed: int) -> pd.DataFrame:
+    """The photos that a run with this ``images_per_source`` would use; a larger number gives a superset."""
     unknown = pd.Series(pd.NA, index=photos.index, dtype="string")
     statuses = splits.sample(photos.assign(status=unknown), images_per_source=per_source, seed=seed)["status"]
-    return photos[statuses == splits.USED].reset_index(drop=True)
+    return photos[statuses == Status.USED].reset_index(drop=True)
 
 
-def check_sides(photos: pd.DataFrame) -> None:
-    """Before hours are spent: raises DatasetError where a side cannot train or judge."""
+def check_splits(photos: pd.DataFrame) -> None:
+    """Raises DatasetError, before hours are spent, if a split can neither train nor measure a model."""
     for split in SPLITS:
         labels = photos.loc[photos["split"] == split, "label"]
         if labels.nunique() < 2:
             raise DatasetError(f"{split} has {len(labels)} photos and not both labels: raise --photos-per-source")
 
 
-def place(photos: pd.DataFrame, lake: Path) -> Path:
-    """Make a lake that holds these photos, as links to their files, and their manifest."""
+def make_lake(photos: pd.DataFrame, folder: Path) -> Path:
+    """Make a lake of these photos, as links to their files, with their manifest; returns its folder."""
     for key, path in zip(photos["key"], photos["path"], strict=True):
-        target = lake / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(path)
-    photos.to_parquet(lake / MANIFEST)
-    return lake
+        link = folder / key
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    photos.to_parquet(folder / MANIFEST)
+    return folder
 
 
 def read_manifest(lake: str) -> pd.DataFrame:
@@ -68,7 +72,7 @@ def read_manifest(lake: str) -> pd.DataFrame:
 
 
 def _files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = visible_files(folder)
     if not files:
         raise BaseDataMissing(f"no photos in {folder}: --photos must be a folder with {', '.join(SOURCES)} in it")
     return files

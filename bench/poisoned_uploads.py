@@ -1,4 +1,4 @@
-"""Uploads with wrong labels: what a model loses by them, and whether the gate would let it pass."""
+"""Uploads with wrong labels: what they cost a model, and whether the gate would promote that model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,162 +10,170 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.lakes import RUN, check, copy, sound_keys
-from bench.measuring import say
-from include.dataset.examples import load_examples
-from include.dataset.label_issues import DISAGREES
+from bench.lakes import RUN, check, copy, intact_keys
+from bench.measurement import say
+from bench.question import QUESTION
+from include.dataset.embeddings import read_embeddings
+from include.dataset.examples import is_positive
 from include.dataset.manifest import to_manifest
-from include.dataset.splits import USED
 from include.errors import DatasetError
 from include.evaluation.metrics import positive_probability
+from include.evaluation.predict import Logits
 from include.ingestion.uploads import photo_id_of, save_feedback, save_upload
 from include.lake import layout
 from include.lake.local import LocalStore
-from include.promotion.evaluate import HeldOutScores, fit_rule
+from include.promotion.evaluate import fit_rule
 from include.promotion.gate import decide, difference
-from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, UploadRecord, VersionScores, label_of
+from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, UploadRecord, VersionScores
 from include.settings import Settings
-from include.training.head import score_features
+from include.status import Status
+from include.training.head import score_embeddings
 from include.training.hyperparameters import Hyperparameters
 from include.training.plan import fit_default_head
 
 PER_SESSION = 5  # photos of one visitor
-THRESHOLDS = (0.1, 0.2, 0.3, 0.5)  # of P(label): what `min_agreement` might be
-Kind = Literal["right", "turned", "flood"]  # what is true of a label: a visitor's, or one of the session that floods
-Counts = dict[str, int]  # how many gifts of each kind
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5)  # of P(label): values that `min_agreement` could have
+Origin = Literal["correct", "flipped", "flood"]  # a visitor's label, correct or flipped; or one of the session `flood`
+Counts = dict[str, int]  # the number of uploads of each origin
 
 
 @dataclass(frozen=True)
-class Gift:
-    """A photo that is given, and what is said of it."""
+class Upload:
+    """A photo that a user gives, with an answer."""
 
     photo: bytes
     session: str
     answer: str
-    kind: Kind
+    origin: Origin
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model; the test photos of its dataset and their features; the gifts that trained it, and that would have
-    trained it with other THRESHOLDS.
+    """A model, and the test photos of its dataset with their embeddings.
+
+    ``used`` counts the uploads that trained it, ``by_threshold`` those that would have by each of THRESHOLDS.
     """
 
     head: keras.Model
     rule: DecisionRule
     test: pd.DataFrame
-    features: NDArray[np.float16]
+    embeddings: NDArray[np.float16]
     used: Counts
     by_threshold: dict[float, Counts]
 
 
-def hold_out(store: LocalStore, *, count: int, seed: int) -> list[tuple[str, bytes]]:
-    """Take photos of the train split out of a collected lake, as visitors would give them: (label, bytes) of each.
+def withdraw_photos(store: LocalStore, *, count: int, seed: int) -> list[tuple[str, bytes]]:
+    """Take photos of the train split out of a collected lake, to upload them later; returns label and bytes of each.
 
-    Raises DatasetError where the lake has too few.
+    Raises DatasetError if the lake has too few.
     """
-    train = sound_keys(store, "train")
+    train = intact_keys(store, "train")
     if len(train) < count:
-        raise DatasetError(f"too few photos: {count} of the train split are to be given, and there are {len(train)}")
-    taken = [str(key) for key in np.random.default_rng(seed).choice(train, count, replace=False)]
-    photos = [(label_of(layout.parse_base(key).source), store.read(key)) for key in taken]
-    for key in taken:
+        raise DatasetError(f"the train split has {len(train)} photos, and {count} are to be uploaded: ask for fewer")
+    keys = [str(key) for key in np.random.default_rng(seed).choice(train, count, replace=False)]
+    photos = [(QUESTION.label_of(layout.parse_base(key).source), store.read(key)) for key in keys]
+    for key in keys:
         store.delete(key)
     return photos
 
 
-def gifts(photos: list[tuple[str, bytes]], *, flood: int, turned: float, seed: int) -> list[Gift]:
-    """The last ``flood`` photos come from one session that turns every label; visitors turn a share of the others."""
-    visitors = len(photos) - flood
-    lies = set(np.random.default_rng(seed).choice(visitors, round(turned * visitors), replace=False).tolist())
-    made = []
-    for place, (truth, photo) in enumerate(photos):
-        kind: Kind = "flood" if place >= visitors else "turned" if place in lies else "right"
-        session = "flood" if kind == "flood" else f"visitor {place // PER_SESSION}"
-        made.append(Gift(photo, session, truth if kind == "right" else _other(truth), kind))
-    return made
+def make_uploads(photos: list[tuple[str, bytes]], *, flood: int, flipped: float, seed: int) -> list[Upload]:
+    """The last ``flood`` photos come from one session that flips every label; visitors flip a share of the others."""
+    of_visitors = len(photos) - flood
+    rows = np.random.default_rng(seed).choice(of_visitors, round(flipped * of_visitors), replace=False)
+    flipped_rows = set(rows.tolist())
+    uploads = []
+    for row, (label, photo) in enumerate(photos):
+        origin: Origin = "flood" if row >= of_visitors else "flipped" if row in flipped_rows else "correct"
+        session = "flood" if origin == "flood" else f"visitor {row // PER_SESSION}"
+        uploads.append(Upload(photo, session, label if origin == "correct" else _flip(label), origin))
+    return uploads
 
 
-def measure_poison(
+def measure_poisoning(
     base: LocalStore,
     photos: list[tuple[str, bytes]],
     settings: Settings,
     *,
     flood: int,
-    turned: float,
+    flipped: float,
     seeds: Sequence[int],
     folder: Path,
 ) -> list[dict[str, Any]]:
-    """One model of the right labels, without the flood, is the champion; each seed turns other labels and challenges.
+    """The champion learns from visitors' correct labels only; for each seed a challenger learns from other uploads.
 
     ``folder`` is for the lakes. Returns for each seed the ``difference`` in average precision with its 95 % interval
-    (``low``, ``high``), whether the gate lets the challenger pass (``passed``), how many gifts of each kind it was
-    ``given`` and ``used``, and ``by_threshold`` how many it would have used.
+    (``low``, ``high``), whether the gate finds the challenger ``better``, and the uploads by origin: all that were
+    ``uploaded``, those ``used``, and ``by_threshold`` those that would have been used.
     """
-    right = gifts(photos[: len(photos) - flood], flood=0, turned=0, seed=0)
-    champion = _train(copy(base, folder / "right"), right, settings)
-    measured = []
+    correct = make_uploads(photos[: len(photos) - flood], flood=0, flipped=0, seed=0)
+    champion = _train(copy(base, folder / "correct"), correct, settings)
+    results = []
     for seed in seeds:
-        given = gifts(photos, flood=flood, turned=turned, seed=seed)
-        challenger = _train(copy(base, folder / f"seed {seed}"), given, settings)
-        counts = {"given": count(given), "used": challenger.used, "by_threshold": challenger.by_threshold}
-        measured.append(_compare(challenger, champion, settings) | counts)
-    return measured
+        uploads = make_uploads(photos, flood=flood, flipped=flipped, seed=seed)
+        challenger = _train(copy(base, folder / f"seed {seed}"), uploads, settings)
+        counts = {"uploaded": count(uploads), "used": challenger.used, "by_threshold": challenger.by_threshold}
+        results.append(_compare(challenger, champion, settings) | counts)
+    return results
 
 
-def count_used(uploads: pd.DataFrame, given: dict[str, Gift], threshold: float) -> Counts:
-    """The gifts that would train if their labels had to be as probable as ``threshold``.
+def count_used(photos: pd.DataFrame, uploads: dict[str, Upload], threshold: float) -> Counts:
+    """The uploads that would train if ``min_agreement`` were ``threshold``.
 
-    ``uploads`` has columns key, fate and label_quality; ``given`` has the gifts by photo_id. What other rules than the
-    agreement with the base photos leave out stays out.
+    ``photos`` has the columns key, status and label_quality; ``uploads`` are by photo_id. Uploads that another rule
+    excludes stay out.
     """
-    free = uploads["status"].isin([USED, DISAGREES]) & ~(uploads["label_quality"] < threshold)
-    return count([given[layout.photo_id_of(key)] for key in uploads.loc[free, "key"]])
+    free = photos["status"].isin([Status.USED, Status.DISAGREES_WITH_BASE]) & ~(photos["label_quality"] < threshold)
+    return count([uploads[layout.photo_id_of(key)] for key in photos.loc[free, "key"]])
 
 
-def count(given: Sequence[Gift]) -> Counts:
-    return {kind: sum(gift.kind == kind for gift in given) for kind in get_args(Kind)}
+def count(uploads: Sequence[Upload]) -> Counts:
+    return {origin: sum(upload.origin == origin for upload in uploads) for origin in get_args(Origin)}
 
 
-def _train(store: LocalStore, given: list[Gift], settings: Settings) -> Trained:
-    """What `retrain` would make of the lake and the gifts, with the default hyperparameters."""
-    by_id = {_give(store, gift): gift for gift in given}
+def _train(store: LocalStore, uploads: list[Upload], settings: Settings) -> Trained:
+    """The model that `retrain` would make of the lake and the uploads, with the default hyperparameters."""
+    by_id = {_save(store, upload): upload for upload in uploads}
     photos = check(store, settings)
-    manifest, uploads = to_manifest(photos), photos[photos["source"] == UPLOADS]
+    manifest, uploaded = to_manifest(photos, QUESTION), photos[photos["source"] == UPLOADS]
     say(f"training on {(manifest['split'] == 'train').sum():,} photos")
     params = RetrainParams.of(settings.model_dump())
     head, _ = fit_default_head(store, manifest, Hyperparameters(), settings, epochs=params.epochs)
     test = manifest[manifest["split"] == "test"]
-    features = load_examples(store, test, settings.embedding_cache).features
-    rule, _ = fit_rule(store, RUN, manifest, HeldOutScores(test, score_features(head, features)), settings, params)
-    used = count([by_id[layout.photo_id_of(key)] for key in uploads.loc[uploads["status"] == USED, "key"]])
-    return Trained(head, rule, test, features, used, {low: count_used(uploads, by_id, low) for low in THRESHOLDS})
+    embeddings = read_embeddings(store, test["key"], settings.embedding_cache)
+    logits = Logits(test, score_embeddings(head, embeddings))
+    rule, _ = fit_rule(store, RUN, manifest, logits, settings, params)
+    keys = uploaded.loc[uploaded["status"] == Status.USED, "key"]
+    used = count([by_id[layout.photo_id_of(key)] for key in keys])
+    by_threshold = {threshold: count_used(uploaded, by_id, threshold) for threshold in THRESHOLDS}
+    return Trained(head, rule, test, embeddings, used, by_threshold)
 
 
 def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict[str, Any]:
     """Both on the challenger's test photos, as the gate does it."""
-    table = challenger.test
-    is_cat, from_base = (table["label"] == "cat").to_numpy(bool), (table["source"] != UPLOADS).to_numpy(bool)
-    new, old = (_score(name, model, challenger.features) for name, model in (("2", challenger), ("1", champion)))
+    test, embeddings = challenger.test, challenger.embeddings
+    positive, from_base = is_positive(test), (test["source"] != UPLOADS).to_numpy(bool)
+    new, old = _score("2", challenger, embeddings), _score("1", champion, embeddings)
     floors = {"min_precision": settings.min_precision, "min_recall": settings.min_recall}
-    decision = decide(is_cat, from_base, new, old, **floors, seed=settings.seed)
-    drawn = difference(is_cat, new.probability, old.probability, seed=settings.seed)
-    low, middle, high = (float(value) for value in np.quantile(drawn, [0.025, 0.5, 0.975]))
-    return {"low": low, "difference": middle, "high": high, "passed": decision.better}
+    decision = decide(positive, from_base, new, old, **floors, seed=settings.seed)
+    differences = difference(positive, new.probability, old.probability, seed=settings.seed)
+    low, median, high = (float(value) for value in np.quantile(differences, [0.025, 0.5, 0.975]))
+    return {"low": low, "difference": median, "high": high, "better": decision.better}
 
 
-def _score(name: str, model: Trained, features: NDArray[np.float16]) -> VersionScores:
-    return VersionScores(
-        name, positive_probability(score_features(model.head, features), model.rule), model.rule.threshold
-    )
+def _score(version: str, model: Trained, embeddings: NDArray[np.float16]) -> VersionScores:
+    probability = positive_probability(score_embeddings(model.head, embeddings), model.rule)
+    return VersionScores(version, probability, model.rule.threshold)
 
 
-def _give(store: LocalStore, gift: Gift) -> str:
-    photo_id = photo_id_of(store, gift.session, gift.photo)
-    save_upload(store, gift.photo, UploadRecord(photo_id, "2026-01-01T00:00:00+00:00", gift.session, 1, "", None))
-    save_feedback(store, photo_id, gift.answer)
+def _save(store: LocalStore, upload: Upload) -> str:
+    """Store an upload as the app does; returns its photo_id."""
+    photo_id = photo_id_of(store, upload.session, upload.photo)
+    record = UploadRecord(photo_id, "2026-01-01T00:00:00+00:00", upload.session, 1, "", None)
+    save_upload(store, upload.photo, record)
+    save_feedback(store, photo_id, upload.answer)
     return photo_id
 
 
-def _other(label: str) -> str:
+def _flip(label: str) -> str:
     return next(other for other in LABELS if other != label)

@@ -1,4 +1,4 @@
-"""Ways to share the log-odds of cat among the places of a feature map, and how near each comes to Shapley values."""
+"""Methods that share the log-odds of cat among the places of a feature map, and how close each is to Shapley values."""
 
 from collections.abc import Callable, Sequence
 from statistics import mean
@@ -7,36 +7,37 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
-from bench.covering import Photo
+from bench.occlusion import Photo
+from bench.question import QUESTION
 from include.backbone.features import freeze
 from include.evaluation.metrics import positive_log_odds
-from include.records import CAT
 from include.registry.explanation import Explainer, Floats, class_shares, linear_part, log_odds_shares
 from include.training.losses import POOL
 
+(CAT,) = POSITIVE = QUESTION.positive_classes
 ORDERS = 200  # in which places are added, for the Shapley values of one photo
 
 
-def at_the_photo(shares: Floats, average: Floats) -> Floats:
-    """Linearised: the other kinds weighted by their softmax at the photo itself."""
+def linearised_at_photo(shares: Floats, average: Floats) -> Floats:
+    """The other classes are weighted by their softmax at the photo itself."""
     weights = softmax(np.delete(average + shares.sum(axis=(0, 1)), CAT))
     return np.asarray(shares[..., CAT] - np.delete(shares, CAT, axis=-1) @ weights)
 
 
-def of_cat_alone(shares: Floats, _: Floats) -> Floats:
+def cat_logit(shares: Floats, _: Floats) -> Floats:
     return shares[..., CAT]
 
 
-# from the shares of the kinds (rows, columns, kinds), and the logits of an average photo
-WAYS: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "averaged from an average photo to this one": log_odds_shares,
-    "linearised at the photo": at_the_photo,
-    "logit of cat alone": of_cat_alone,
+# Each gets the shares of the classes (rows, columns, classes), and the logits of an average photo.
+METHODS: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "averaged from an average photo to this one": lambda shares, average: log_odds_shares(shares, average, POSITIVE),
+    "linearised at the photo": linearised_at_photo,
+    "logit of cat alone": cat_logit,
 }
 
 
 class Shares:
-    """The shares of the kinds in one network's logits."""
+    """The shares of the classes in one network's logits."""
 
     def __init__(self, network: keras.Model) -> None:
         self.part = linear_part(network)
@@ -45,29 +46,29 @@ class Shares:
     def of(self, photo: Photo) -> Floats:
         return class_shares(self.graph(photo[None])[0], self.part)
 
-    def explainer(self, way: str) -> Explainer:
-        return lambda photo: WAYS[way](self.of(photo), self.part.average)
+    def explainer(self, method: str) -> Explainer:
+        return lambda photo: METHODS[method](self.of(photo), self.part.average)
 
 
 def compare_with_shapley(
     shares: Shares, photos: Sequence[Photo], rng: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """Of each way the mean and the lowest correlation with the Shapley values of a photo's places."""
-    exact = [shapley(shares.of(photo), shares.part.average, rng).ravel() for photo in photos]
-    compared = {}
-    for way in WAYS:
-        heats = [shares.explainer(way)(photo).ravel() for photo in photos]
-        alike = [float(np.corrcoef(heat, values)[0, 1]) for heat, values in zip(heats, exact, strict=True)]
-        compared[way] = mean(alike), min(alike)
-    return compared
+    """The mean and the lowest correlation of each method with the Shapley values of a photo's places."""
+    shapley = [shapley_values(shares.of(photo), shares.part.average, rng).ravel() for photo in photos]
+    results = {}
+    for method in METHODS:
+        heats = [shares.explainer(method)(photo).ravel() for photo in photos]
+        correlations = [float(np.corrcoef(heat, values)[0, 1]) for heat, values in zip(heats, shapley, strict=True)]
+        results[method] = mean(correlations), min(correlations)
+    return results
 
 
-def shapley(shares: Floats, average: Floats, rng: np.random.Generator) -> Floats:
+def shapley_values(shares: Floats, average: Floats, rng: np.random.Generator) -> Floats:
     """What a place adds to the log-odds of cat, averaged over orders in which places are added to an average photo."""
     places = shares.reshape(-1, len(average))
     total = np.zeros(len(places))
     for _ in range(ORDERS):
         order = rng.permutation(len(places))
-        seen = np.vstack([average, average + np.cumsum(places[order], axis=0)])
-        total[order] += np.diff(positive_log_odds(seen))
+        logits = np.vstack([average, average + np.cumsum(places[order], axis=0)])
+        total[order] += np.diff(positive_log_odds(logits, POSITIVE))
     return total / ORDERS

@@ -1,1 +1,1 @@
-"""All that can be tested without Airflow and without a browser. See docs/architecture.md for the rooms."""
+"""All that can be tested without Airflow and without a browser. See docs/architecture.md for the stages."""

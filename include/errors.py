@@ -1,41 +1,56 @@
-"""Every error that we raise on purpose. Each message names the bad value and the cure.
+"""Every error that we raise on purpose. A message names the bad value and the cure.
 
-CatError                    trying again without a change will not help
-├── BadSetting              a setting has a value that cannot work
-├── BaseDataMissing         a base source cannot be read where the settings say it is
-├── OtherBaseSet            the lake belongs to another base set
-├── NotAPhoto               bytes that do not decode to a usable picture; has a short ``reason``
-├── BadRecord               an upload's record, feedback or review does not follow its contract
-├── LakeError
+CatError
+├── InputError              a retry without a change cannot help; a task that meets one ends at once
+│   ├── BadSetting          a setting has a value that cannot work
+│   ├── BaseDataMissing     a base source cannot be read where the settings say it is
+│   ├── OtherLake           the lake belongs to another base set or another question
+│   ├── NotAPhoto           bytes that do not decode to a usable picture; has a short ``reason``
+│   ├── BadRecord           an upload's record, feedback or review breaks its contract
 │   ├── ObjectNotFound      no object under this key
 │   ├── PreconditionFailed  write-if-absent met an object
-│   └── InvalidKey          a key that no store could hold
-├── DatasetError            a dataset version is missing, empty, or does not rebuild to its digest
-│   └── ValidationFailed    the photos are not as they should be; nothing is trained on them
-├── ModelError              a model version is missing, damaged, or of an unknown contract
-├── BackboneError           the weights that transfer begins with are missing, do not fit, or cannot be downloaded
-├── TuningError         a search for hyperparameters came to nothing
-├── AttemptSuperseded       another process has taken over this training; its result counts
-├── ServerError             the model server does not answer, or answers that it cannot
-│   └── NoModelYet          it is up and waits for the first champion
-└── StackError              the local stack cannot start or has stopped
+│   ├── InvalidKey          a key that no store can hold
+│   ├── DatasetError        a dataset version is missing, empty, or does not rebuild to its digest
+│   │   └── ValidationFailed  the photos fail the data checks; nothing is trained on them
+│   ├── ModelError          a model version is missing, damaged, or of an unknown contract
+│   ├── BackboneError       the backbone's weights are missing, damaged, or not the pinned ones
+│   ├── TuningError         a trial of the hyperparameter search has no finite loss
+│   ├── TrainingDiverged    the loss of an epoch is not finite
+│   └── AttemptSuperseded   another process has taken over this training; its result counts
+└── TransientError          network or machine; a retry may help
+    ├── ServerError         the model server does not answer, or answers with an error
+    │   └── NoModelYet      it is up and waits for its first champion
+    ├── NotDeployed         the model server did not serve a promoted version; the alias is back
+    ├── ChecksCrashed       the process that runs Deepchecks ended without a result: counts as a failed check
+    └── StackError          the local stack cannot start, or has stopped
+
+Errors of libraries (OSError, MlflowException, botocore's, ...) rise as they are and are retried, but for those that say
+that something does not exist or is damaged: these become one of the InputErrors above.
 """
 
 
 class CatError(Exception):
-    """Root of the tree. Faults of networks and machines are not ours: they rise as they are and are retried."""
+    """Root of the tree."""
 
 
-class BadSetting(CatError): ...
+class InputError(CatError):
+    """The input is wrong, and stays wrong until somebody changes it."""
 
 
-class BaseDataMissing(CatError): ...
+class TransientError(CatError):
+    """The network or a machine is at fault."""
 
 
-class OtherBaseSet(CatError): ...
+class BadSetting(InputError): ...
 
 
-class NotAPhoto(CatError):
+class BaseDataMissing(InputError): ...
+
+
+class OtherLake(InputError): ...
+
+
+class NotAPhoto(InputError):
     """``reason`` is one of the short names in ``include.images.decoding``; the message is for people."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -43,43 +58,49 @@ class NotAPhoto(CatError):
         self.reason = reason
 
 
-class BadRecord(CatError): ...
+class BadRecord(InputError): ...
 
 
-class LakeError(CatError): ...
+class ObjectNotFound(InputError): ...
 
 
-class ObjectNotFound(LakeError): ...
+class PreconditionFailed(InputError): ...
 
 
-class PreconditionFailed(LakeError): ...
+class InvalidKey(InputError): ...
 
 
-class InvalidKey(LakeError): ...
-
-
-class DatasetError(CatError): ...
+class DatasetError(InputError): ...
 
 
 class ValidationFailed(DatasetError): ...
 
 
-class ModelError(CatError): ...
+class ModelError(InputError): ...
 
 
-class BackboneError(CatError): ...
+class BackboneError(InputError): ...
 
 
-class TuningError(CatError): ...
+class TuningError(InputError): ...
 
 
-class AttemptSuperseded(CatError): ...
+class TrainingDiverged(InputError): ...
 
 
-class ServerError(CatError): ...
+class AttemptSuperseded(InputError): ...
+
+
+class ServerError(TransientError): ...
 
 
 class NoModelYet(ServerError): ...
 
 
-class StackError(CatError): ...
+class NotDeployed(TransientError): ...
+
+
+class ChecksCrashed(TransientError): ...
+
+
+class StackError(TransientError): ...

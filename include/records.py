@@ -1,4 +1,4 @@
-"""What crosses rooms: the words of the domain, and frozen records spelled with them."""
+"""What crosses the stages: the vocabulary of the domain, and frozen records spelled with it."""
 
 import json
 from collections.abc import Mapping
@@ -9,33 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.errors import BadRecord
+from include.question import NEGATIVE, POSITIVE
 
-Source = Literal["cats", "dogs", "selfies", "misc"]
-Label = Literal["cat", "not_cat"]
 Split = Literal["train", "val", "test"]
-Answer = Literal["cat", "not_cat", "neither"]
 ThresholdRule = Literal["even_odds", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
 
-SOURCES: tuple[str, ...] = get_args(Source)  # also the kinds that the network learns, in this order
-CLASSES = len(SOURCES)
-CAT = SOURCES.index("cats")  # the place of cats among the kinds
-UPLOADS = "uploads"  # the source of photos that users gave
-UNKNOWN_CLASS = "unknown"  # a user says cat or not; what else it shows nobody said
+LABELS = (POSITIVE, NEGATIVE)
+ANSWERS = (POSITIVE, NEGATIVE, "neither")  # of a user; "neither" never trains
 SPLITS: tuple[str, ...] = get_args(Split)
-LABELS: tuple[str, ...] = get_args(Label)
-SLICE_PROPERTIES = {  # what a photo is sorted by, and the names of its thirds
-    "brightness": ("dark", "middling", "bright"),
-    "size": ("small", "medium", "large"),
-    "sharpness": ("soft", "ordinary", "sharp"),
+UPLOADS = "uploads"  # the source of photos that users gave
+UNKNOWN_CLASS = "unknown"  # a user says yes or no; which source a photo resembles nobody knows
+SLICE_PROPERTIES = {  # by which photos are sliced, and the names of the thirds
+    "brightness": ("dark", "medium bright", "bright"),
+    "size": ("small", "medium-sized", "large"),
+    "sharpness": ("blurry", "medium sharp", "sharp"),
 }
-SCHEMA_VERSION = 1
-CONTRACT = 3  # of a model version: raise it when input, output or files change; a reader refuses what it does not know
-
-
-def label_of(source: str) -> str:
-    """The label that a base source gives to its photos."""
-    return "cat" if source == "cats" else "not_cat"
+SCHEMA_VERSION = 2
+CONTRACT = 4  # of a model version: raise it when input, output or files change; a reader refuses what it does not know
 
 
 class JsonRecord:
@@ -43,7 +34,7 @@ class JsonRecord:
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:
-        """Parse and check; raises BadRecord, naming what is wrong."""
+        """Parse and check; raises BadRecord, which names what is wrong."""
         try:
             given = json.loads(body)
             known = {field.name for field in fields(cls) if field.name in given}  # type: ignore[arg-type]
@@ -64,7 +55,7 @@ def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
 class UploadRecord(JsonRecord):
     """What was known when a user gave a photo. Written only with consent.
 
-    ``taken_at`` is ISO 8601 in UTC, ``session`` a salted hash, ``probability`` P(cat) as the user was told.
+    ``taken_at`` is ISO 8601 in UTC, ``session`` a salted hash, ``probability`` P(positive) as the user saw it.
     """
 
     photo_id: str
@@ -78,24 +69,27 @@ class UploadRecord(JsonRecord):
 
 @dataclass(frozen=True)
 class Feedback(JsonRecord):
-    """A user's answer about one photo. The last one counts; ``neither`` never trains."""
+    """A user's answer about one photo. The last one counts."""
 
     photo_id: str
     answer: str
-    said_at: str
+    answered_at: str
 
     def __post_init__(self) -> None:
-        _check("answer", self.answer, get_args(Answer))
+        _check("answer", self.answer, ANSWERS)
 
 
 @dataclass(frozen=True)
 class Review(JsonRecord):
-    """A person's final word about one upload; ``label`` is needed to relabel and ignored otherwise."""
+    """A person's final decision about one photo: ``photo_id`` of an upload, or the sha256 of a base photo.
+
+    ``label`` is needed to relabel and ignored otherwise.
+    """
 
     photo_id: str
     verdict: str
-    by: str
-    at: str
+    reviewer: str
+    reviewed_at: str
     label: str | None = None
 
     def __post_init__(self) -> None:
@@ -106,7 +100,7 @@ class Review(JsonRecord):
 
 @dataclass(frozen=True)
 class RetrainParams:
-    """The knobs of one run of ``retrain``, as the Airflow UI offers them."""
+    """The params of one run of ``retrain``, as the Airflow UI offers them."""
 
     images_per_source: int
     epochs: int
@@ -126,7 +120,7 @@ class RetrainParams:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval; of a slice with few photos it has none."""
+    """A metric with its 95 % interval; a slice of few photos has no bounds."""
 
     value: float
     low: float | None
@@ -137,23 +131,36 @@ class Interval:
 class DecisionRule:
     """How a model turns logits into a verdict; part of the model.
 
-    P(cat) is the logistic function of ``slope`` times the log-odds of cat against all other kinds, plus ``intercept``
-    (Platt scaling). A photo with a P(cat) of at least ``threshold`` is called a cat; the verdict is unsure from
-    ``unsure_from`` to ``unsure_to``, which lie on both sides of the threshold.
+    P(positive) is the logistic function of ``slope`` times the log-odds of the ``positive_classes`` against all other
+    classes, plus ``intercept`` (Platt scaling). A photo is positive from ``threshold`` on. The verdict is unsure from
+    ``unsure_from`` to ``unsure_to``, an interval around the threshold.
     """
 
     threshold: float
     unsure_from: float
     unsure_to: float
+    positive_classes: tuple[int, ...]
     slope: float = 1.0
     intercept: float = 0.0
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        return cls(**{**given, "positive_classes": tuple(given["positive_classes"])})
+
+    def is_positive(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """The verdicts; both of shape (photos,)."""
+        return np.asarray(probability >= self.threshold)
+
+    def is_unsure(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which verdicts are marked as unsure; both of shape (photos,)."""
+        return np.asarray((probability >= self.unsure_from) & (probability <= self.unsure_to))
 
 
 @dataclass(frozen=True)
 class VersionScores:
-    """What one model version said of the test photos: P(cat), float64, shape (photos,), NaN where it said nothing.
+    """The scores of one model version on the test photos: P(positive), float64, shape (photos,), NaN where it failed.
 
-    ``problem`` tells why a version cannot be scored at all; its probabilities are then empty.
+    ``problem`` says why a version cannot be scored at all; its probabilities are then empty.
     """
 
     version: str
@@ -164,7 +171,7 @@ class VersionScores:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the gate, with the figures that it was judged by."""
+    """One rule of the gate, with the metrics that decided it."""
 
     name: str
     passed: bool
@@ -191,9 +198,9 @@ class Verdict:
     """The live server's answer about one photo; without a probability there is an ``error`` instead."""
 
     probability: float | None
-    is_cat: bool | None
+    is_positive: bool | None
     unsure: bool | None
     threshold: float
     model_version: str
     error: str | None
-    explanation: str | None = None  # a PNG as base64: the photo under a heat map; only where it was asked for
+    explanation: str | None = None  # a PNG as base64: the photo under a heat map; only on request

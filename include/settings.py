@@ -7,13 +7,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from include.question import Question
 from include.records import ThresholdRule
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pool in Airflow, of one slot, for what moves the alias. The local stack makes it; elsewhere:
 # airflow pools set champion 1 ""
 CHAMPION_POOL = "champion"
-DRAIN_SECONDS = 20  # a model server that is asked to end lets requests end; whoever asks it must wait longer
+DRAIN_SECONDS = 20  # a stopping model server lets requests end; whoever stops it must wait longer
 SAMPLE = "sample"
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 
@@ -29,7 +30,7 @@ RECIPE: dict[str, tuple[str, ...]] = {
 class Quality(BaseModel):
     """Below or above what a photo teaches nothing. Sources: .env.example."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     min_side: int = Field(default=32, ge=1)
     min_aspect_ratio: float = Field(default=0.35, ge=0, le=1)
@@ -40,9 +41,9 @@ class Quality(BaseModel):
 
 
 class NearDuplicates(BaseModel):
-    """When two photos are one. Sources: .env.example."""
+    """When two photos show the same picture. Sources: .env.example."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     max_distance: int = Field(default=10, ge=0, le=20)
     min_similarity: float = Field(default=0.84, ge=0, le=1)
@@ -50,9 +51,9 @@ class NearDuplicates(BaseModel):
 
 
 class Labels(BaseModel):
-    """When a label is doubted. Sources: .env.example."""
+    """When a label counts as an issue. Sources: .env.example."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     max_quality: float = Field(default=0.15, ge=0, le=1)
     min_agreement: float = Field(default=0.3, ge=0, le=1)
@@ -62,9 +63,9 @@ class Labels(BaseModel):
 
 
 class Validation(BaseModel):
-    """When photos differ too much to train on them, and when a model is told to be weak. Sources: .env.example."""
+    """When photos differ too much to train on them, and when a model counts as weak. Sources: .env.example."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     stops: str = "labels,test,champion"
     photos: int = Field(default=2000, ge=100, le=10_000)  # Deepchecks looks at 10,000 at the most
@@ -104,10 +105,10 @@ class Validation(BaseModel):
 class Policy(BaseModel):
     """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     quality: Quality = Quality()
-    copies: NearDuplicates = NearDuplicates()
+    near_duplicates: NearDuplicates = NearDuplicates()
     labels: Labels = Labels()
 
 
@@ -121,8 +122,10 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
+        allow_inf_nan=False,
     )
 
+    question: Question = Question()
     base_data: str = SAMPLE
     state_dir: Path = ROOT / ".local"
     lake_url: str = ""
@@ -144,6 +147,7 @@ class Settings(BaseSettings):
 
     network: Network = "efficientnet_lite0"
 
+    alert_webhook: str | None = None
     retrain_schedule: str | None = None
     ingest_schedule: str | None = None
     images_per_source: int = Field(default=2000, ge=10)
@@ -182,9 +186,11 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """All local state of one base set, so that drawings and photos never mix."""
-        kind_of_lake = "-s3" if self.lake_url.startswith("s3://") else ""
-        return self.state_dir.resolve() / (self.base_set + kind_of_lake)
+        """All local state of one question and base set, so that drawings and photos never mix."""
+        digest = self.question.digest
+        question = "" if digest == Question().digest else f"{self.question.name}-{digest[:6]}-"
+        lake = "-s3" if self.lake_url.startswith("s3://") else ""
+        return self.state_dir.resolve() / f"{question}{self.base_set}{lake}"
 
     @property
     def lake(self) -> str:
@@ -192,8 +198,8 @@ class Settings(BaseSettings):
 
     @property
     def embedding_cache(self) -> Path:
-        """Where the features of base photos are kept."""
-        return self.home / "cache" / "features"
+        """Where the embeddings of base photos are cached."""
+        return self.home / "cache" / "embeddings"
 
     @property
     def airflow_url(self) -> str:
@@ -212,4 +218,4 @@ class Settings(BaseSettings):
     def recipe(self) -> dict[str, object]:
         """The settings, besides a run's params, that make another model of the same photos."""
         names = ("network", *RECIPE[self.network], "threshold_rule", "precision_floor", "sure_from", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"question": self.question.digest}

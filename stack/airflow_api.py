@@ -59,8 +59,10 @@ class AirflowApi:
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """All task instances, in the order in which they started."""
-        found = self._send("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 1000})["task_instances"]
-        return sorted(found, key=lambda task: (task["start_date"] or "9", task["task_id"], task["map_index"]))
+        tasks_of_run = self._send("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances", params={"limit": 1000})[
+            "task_instances"
+        ]
+        return sorted(tasks_of_run, key=lambda task: (task["start_date"] or "9", task["task_id"], task["map_index"]))
 
     def log_lines(self, dag: str, run: str, task: dict[str, Any]) -> list[str]:
         path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}"

@@ -1,7 +1,7 @@
-"""`make demo` and `make up`: the local stack, and one whole turn of the loop in it.
+"""`make demo` and `make up`: the local stack, and one whole round of the loop in it.
 
-Ends with 0 when a model went live or nothing was new, with 1 when a task failed, the gate refused or the stack could
-not run, with 130 on Ctrl-C.
+Exit codes: 0 when a model went live or nothing was new; 1 when a task failed, the model was not better, or the stack
+could not run; 130 on Ctrl-C.
 """
 
 import argparse
@@ -17,9 +17,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from include.errors import CatError, ServerError
-from include.ingestion.base_sets import read_source
+from include.ingestion.base_sets import check_sample, read_source
 from include.lake.opening import open_lake
-from include.records import SOURCES
 from include.serving.client import live
 from include.settings import CHAMPION_POOL, SAMPLE, Settings
 from stack.airflow_api import ENDED, USER, AirflowApi
@@ -41,7 +40,7 @@ def main() -> int:
     try:
         settings = local_settings(base_data=options.base_data, lake=options.lake)
         os.environ.update(own_s3_credentials(settings))  # this process reads the lake, too
-        _tell_what_is_not_real(settings)
+        _say_what_is_not_real(settings)
         _check_base_data(settings)
         with running_stack(settings) as stack:
             return _serve(stack, options)
@@ -63,16 +62,17 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell_what_is_not_real(settings: Settings) -> None:
+def _say_what_is_not_real(settings: Settings) -> None:
     if settings.base_data == SAMPLE:
-        console.print("The base photos are drawn by our own code: figures on them say nothing about real cats.")
+        console.print("The base photos are drawn by our own code: metrics on them say nothing about real cats.")
     if has_own_s3(settings):
         console.print("The lake is moto's S3 server, in memory: it ends with the stack.")
 
 
 def _check_base_data(settings: Settings) -> None:
-    """A wrong folder is told in a second, not by a failed task after a minute."""
-    for source in SOURCES:
+    """A wrong folder is reported in a second, not by a failed task after a minute."""
+    check_sample(settings)
+    for source in settings.question.sources:
         next(read_source(settings.base_data, source, seed=settings.seed))
 
 
@@ -83,7 +83,7 @@ def _serve(stack: Stack, options: argparse.Namespace) -> int:
     code = 0
     if not options.only_serve:
         code = _demonstrate(stack, api, upload_seed=options.upload_seed)
-    _tell_places(settings, api)
+    _print_addresses(settings, api)
     if not options.once:
         console.print("Serving until Ctrl-C.")
         while True:
@@ -126,9 +126,9 @@ def _answers(url: str) -> bool:
 
 
 def _demonstrate(stack: Stack, api: AirflowApi, *, upload_seed: int) -> int:
-    """Base data and visitors' photos in, one run of retrain, and what came of it."""
+    """Ingest base photos and visitors' photos, run retrain once, and show the result."""
     began, settings = time.monotonic(), stack.settings
-    summary = _turn_the_loop(stack, api, upload_seed)
+    summary = _run_the_loop(stack, api, upload_seed)
     summary |= {
         "seconds_in_all": round(time.monotonic() - began, 1),
         "live": _live_version(settings),
@@ -137,7 +137,7 @@ def _demonstrate(stack: Stack, api: AirflowApi, *, upload_seed: int) -> int:
         "airflow_url": api.url,
         "airflow_user": USER,
         "airflow_password": api.password,
-        "mlflow_url": settings.tracking_url,
+        "mlflow_url": runs_url(settings),
         "server_url": settings.live_url,
         "app_url": app_url(settings),
     }
@@ -146,14 +146,14 @@ def _demonstrate(stack: Stack, api: AirflowApi, *, upload_seed: int) -> int:
     return 0 if summary["outcome"] in ("redeployed", "nothing new") else 1
 
 
-def _turn_the_loop(stack: Stack, api: AirflowApi, upload_seed: int) -> dict[str, Any]:
+def _run_the_loop(stack: Stack, api: AirflowApi, upload_seed: int) -> dict[str, Any]:
     lake = open_lake(stack.settings)
     api.unpause(PREDICT)
     run, state = run_dag(stack, api, INGEST)
     if state != "success":
         return summarize_failure(api, INGEST, run)
-    given = visit(lake, stack.settings, seed=upload_seed)
-    console.print(f"Visitors gave {given} labelled photos through the app's code (UPLOAD_SEED={upload_seed}).")
+    count = visit(lake, stack.settings, seed=upload_seed)
+    console.print(f"Visitors gave {count} labelled photos through the app's code (UPLOAD_SEED={upload_seed}).")
     run, state = run_dag(stack, api, RETRAIN)
     if state != "success":
         return summarize_failure(api, RETRAIN, run)
@@ -169,6 +169,16 @@ def _live_version(settings: Settings) -> str | None:
 
 def app_url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.app_port}"
+
+
+def runs_url(settings: Settings) -> str:
+    """MLflow's page of our runs; without `workflowType` it opens on a page about language models."""
+    query = {"experiment_name": settings.question.name}
+    answer = httpx.get(f"{settings.tracking_url}/api/2.0/mlflow/experiments/get-by-name", params=query, timeout=10)
+    if not answer.is_success:  # no run yet
+        return settings.tracking_url
+    number = answer.json()["experiment"]["experiment_id"]
+    return f"{settings.tracking_url}/#/experiments/{number}?workflowType=machine_learning"
 
 
 def run_dag(stack: Stack, api: AirflowApi, dag: str, **params: Any) -> tuple[str, str]:
@@ -188,37 +198,37 @@ def run_dag(stack: Stack, api: AirflowApi, dag: str, **params: Any) -> tuple[str
 
 
 def follow(stack: Stack, api: AirflowApi, dag: str, run: str) -> str:
-    """Tell what the tasks of a run do until it ends, keeping the stack alive; returns the run's state.
+    """Print what the tasks of a run do until it ends, keeping the stack alive; returns the run's state.
 
     Long tasks get a line every 10 seconds, from what they write to the lake.
     """
-    told: dict[tuple[str, int], str] = {}
+    shown: dict[tuple[str, int], str] = {}
     long_tasks = LongTasks(open_lake(stack.settings), run)
     while True:
         stack.check()
         with suppress(httpx.TransportError):  # the API server may be starting again
             state = api.run_state(dag, run)
             tasks = api.tasks(dag, run)
-            _tell_changes(tasks, told)
+            _print_changes(tasks, shown)
             for line in long_tasks.describe(tasks, now=time.monotonic()):
-                _tell(line)
+                _print(line)
             if state in ENDED:
                 return state
         time.sleep(1)
 
 
-def _tell_changes(tasks: list[dict[str, Any]], told: dict[tuple[str, int], str]) -> None:
+def _print_changes(tasks: list[dict[str, Any]], shown: dict[tuple[str, int], str]) -> None:
     for task in tasks:
         name, state = (task["task_id"], task["map_index"]), task["state"]
-        if state in (None, told.get(name)):
+        if state in (None, shown.get(name)):
             continue
-        told[name] = state
+        shown[name] = state
         index = "" if task["map_index"] < 0 else f" [{task['rendered_map_index'] or task['map_index']}]"
         seconds = f"{task['duration']:.1f} s" if task["duration"] and state in ("success", "failed") else ""
-        _tell(f"{task['task_id']}{index}  [{_colour(state)}]{state}[/] {seconds}")
+        _print(f"{task['task_id']}{index}  [{_colour(state)}]{state}[/] {seconds}")
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     console.print(f"  {time.strftime('%H:%M:%S')}  {line}")
 
 
@@ -226,9 +236,9 @@ def _colour(state: str) -> str:
     return {"success": "green", "failed": "red", "skipped": "magenta", "running": "cyan"}.get(state, "dim")
 
 
-def _tell_places(settings: Settings, api: AirflowApi) -> None:
+def _print_addresses(settings: Settings, api: AirflowApi) -> None:
     console.print(f"Airflow  {api.url}  user {USER}, password {api.password}")
-    console.print(f"MLflow   {settings.tracking_url}")
+    console.print(f"MLflow   {runs_url(settings)}", soft_wrap=True)
     console.print(f"App      {app_url(settings)}")
     console.print(f"Server   {settings.live_url}/live")
     console.print(f"Lake     {settings.lake}")

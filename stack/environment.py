@@ -51,8 +51,8 @@ def own_s3_credentials(settings: Settings) -> dict[str, str]:
 def _own(settings: Settings) -> dict[str, str]:
     """A group of settings travels as one JSON object, which pydantic-settings reads as such."""
     values = settings.model_dump(mode="json", exclude_none=True)
-    told = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in values.items()}
-    return {f"CAT_{name.upper()}": value for name, value in told.items()} | {"CAT_HOME": str(settings.home)}
+    texts = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in values.items()}
+    return {f"CAT_{name.upper()}": text for name, text in texts.items()} | {"CAT_HOME": str(settings.home)}
 
 
 def _airflow(settings: Settings) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Stack:
         now = time.monotonic()
         self.deaths[name] = [at for at in self.deaths[name] if now - at < RESTART_WINDOW] + [now]
         if len(self.deaths[name]) > RESTARTS:
-            raise StackError(f"{name} keeps ending; the last it said:\n{tail(self.log_file(name))}")
+            raise StackError(f"{name} keeps ending; the end of its log:\n{tail(self.log_file(name))}")
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
                 stack.stop()
 
 
-def read_procfile(settings: Settings, path: Path = ROOT / "Procfile") -> dict[str, str]:
+def read_procfile(settings: Settings, path: Path = ROOT / "stack" / "Procfile") -> dict[str, str]:
     """Commands by name, with the environment's values in place; the S3 server only where the lake is there."""
     environment = stack_environment(settings)
     lines = re.findall(r"^([\w-]+):\s*(.+)$", path.read_text(), re.MULTILINE)
@@ -154,14 +154,14 @@ def end_marked(mark: str) -> None:
 
 def marked(mark: str) -> list[psutil.Process]:
     """All processes but ourselves that carry the mark."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
+                processes.append(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
-    return found
+    return processes
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -1,12 +1,14 @@
-"""`make screenshots`: the pictures of the README, taken from the Airflow UI of a running local stack.
+"""`make screenshots`: the pictures of the README, taken from a running local stack on the drawn sample.
 
-It looks and triggers nothing. It needs an installed Chromium; playwright brings the driver only. No page that it
-opens shows a photo.
+It triggers nothing. It needs an installed Chromium; playwright brings the driver only. No picture shows a photo: it
+refuses to run on any other base set than the sample, whose pictures our own code draws.
 """
 
 import argparse
+import random
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +16,14 @@ from urllib.parse import quote
 
 import httpx
 from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, ViewportSize, sync_playwright
 from rich.console import Console
 
 from include.errors import CatError, StackError
-from include.settings import ROOT
+from include.images.synthetic import draw_photo
+from include.registry.versions import champion_version
+from include.settings import ROOT, SAMPLE, Settings
+from include.training.mlflow_runs import connect
 from stack.airflow_api import USER, AirflowApi
 from stack.environment import local_settings
 
@@ -36,7 +41,11 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 GRAPHS = {"retrain-graph-1.png": ("collect", "check"), "retrain-graph-2.png": ("train", "release")}
-SIZE = {"width": 2000, "height": 1250}  # wide enough for the graph in one row, high enough for the form in one piece
+PAGE: ViewportSize = {"width": 900, "height": 900}
+SIZE: ViewportSize = {
+    "width": 2000,
+    "height": 1250,
+}  # wide enough for the graph in one row, high enough for the form in one piece
 MARGIN = 16  # pixels around the graph
 SETTLE = 1500.0  # milliseconds: the UI moves things smoothly into place
 console = Console()
@@ -46,23 +55,27 @@ def main() -> int:
     options = _parse()
     try:
         settings = local_settings(base_data=options.base_data, lake=options.lake)
+        if settings.base_data != SAMPLE:
+            raise StackError("screenshots show pictures of the base set: take them from a stack on the drawn sample")
         api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
-        take_pictures(api, options.folder)
+        take_pictures(api, settings, options.folder)
     except (CatError, httpx.HTTPError, BrowserError) as error:
         console.print(f"[red]{type(error).__name__}:[/] {error}")
         return 1
     return 0
 
 
-def take_pictures(api: AirflowApi, folder: Path) -> None:
-    """Save the graph of the last run and the trigger form of ``retrain`` in ``folder``; raises StackError."""
+def take_pictures(api: AirflowApi, settings: Settings, folder: Path) -> None:
+    """Save the pictures of Airflow, the app and the evaluation page in ``folder``; raises StackError."""
     run, browser = last_run(api), find_browser()
     folder.mkdir(parents=True, exist_ok=True)
     with open_page(browser) as page:
         log_in(page, api)
         picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder)
         picture_form(page, f"{api.url}/dags/{DAG}", folder / "retrain-params.png")
-    console.print(f"Saved {', '.join(GRAPHS)} and retrain-params.png in {folder}; the graphs are those of run {run}")
+        picture_app(page, f"http://{settings.host}:{settings.app_port}", folder / "app.png")
+        picture_evaluation(page, settings, folder / "evaluation.png")
+    console.print(f"Saved the pictures in {folder}; the graphs are those of run {run}")
 
 
 def last_run(api: AirflowApi) -> str:
@@ -83,10 +96,10 @@ def last_run(api: AirflowApi) -> str:
 
 def find_browser() -> str:
     """Path of the first Chromium on PATH; raises StackError."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
         raise StackError(f"none of {', '.join(BROWSERS)} is on PATH: install one (on Debian: apt-get install chromium)")
-    return found
+    return browser
 
 
 @contextmanager
@@ -135,7 +148,32 @@ def picture_form(page: Page, url: str, path: Path) -> None:
     form.screenshot(path=path)
 
 
-def _around(page: Page, selector: str) -> dict[str, float]:
+def picture_app(page: Page, url: str, path: Path) -> None:
+    """The verdict on a drawn cat. Nothing is stored."""
+    drawing = draw_photo("cats", random.Random("screenshot"))
+    page.set_viewport_size(PAGE)
+    page.goto(url)
+    page.locator("input[type=file]").set_input_files({"name": "cat.jpg", "mimeType": "image/jpeg", "buffer": drawing})
+    page.get_by_text("Model version").wait_for()
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=path)
+
+
+def picture_evaluation(page: Page, settings: Settings, path: Path) -> None:
+    """The top of the champion's evaluation page."""
+    client = connect(settings)
+    version = champion_version(client)
+    if version is None:
+        raise StackError("there is no champion yet: run `make demo`")
+    run = client.get_model_version(client.name, version).run_id
+    with tempfile.TemporaryDirectory() as scratch:
+        html = Path(client.download_artifacts(run, "evaluation/evaluation.html", scratch))
+        page.set_viewport_size(PAGE)
+        page.goto(html.as_uri())
+        page.screenshot(path=path)
+
+
+def _around(page: Page, selector: str) -> FloatRect:
     """The smallest rectangle around all elements that ``selector`` finds, and a margin."""
     boxes = [box for element in page.locator(selector).all() if (box := element.bounding_box())]
     left, top = min(box["x"] for box in boxes) - MARGIN, min(box["y"] for box in boxes) - MARGIN

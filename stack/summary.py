@@ -1,4 +1,4 @@
-"""What a demo came to: as a dict for `last_run.json`, and as tables on the terminal."""
+"""The result of a demo: as a dict for `last_run.json`, and as tables on the terminal."""
 
 import json
 from pathlib import Path
@@ -18,11 +18,11 @@ LOG_LINES = 15
 
 def summarize_run(api: AirflowApi, store: ObjectStore, dag: str, run: str) -> dict[str, Any]:
     """A run that ended well: its own report, or that of the last decided run when nothing was new."""
-    own = layout.run_json(run, "report")
-    key = own if store.exists(own) else layout.run_json(read_json(store, layout.LATEST_RUN)["run"], "report")
+    own = layout.run_report(run)
+    key = own if store.exists(own) else layout.run_report(read_json(store, layout.LATEST_RUN)["run"])
     report = read_json(store, key) if store.exists(key) else {}  # that run may have failed after its decision
-    refused = "refused" if report and not report["decision"]["better"] else "redeployed"
-    outcome = {"outcome": refused if key == own else "nothing new", "run": run}
+    result = "not better" if report and not report["decision"]["better"] else "redeployed"
+    outcome = {"outcome": result if key == own else "nothing new", "run": run}
     return report | outcome | {"steps": step_seconds(api, dag, run)}
 
 
@@ -54,9 +54,9 @@ def show_summary(console: Console, summary: dict[str, Any]) -> None:
         console.print("\n".join(summary["log"]), markup=False, highlight=False)
         return
     if summary["outcome"] == "nothing new":
-        console.print("Nothing was new since the last run, so nothing was trained. What that run came to:")
+        console.print("Nothing was new since the last run, so nothing was trained. The result of that run:")
     if "decision" in summary:
-        for table in (_images(summary), _figures(summary), _gate(summary)):
+        for table in (_images(summary), _metrics(summary), _gate(summary)):
             console.print(table)
     console.print(_steps(summary))
     console.print(f"Live now: version {summary['live']}")
@@ -69,18 +69,18 @@ def _images(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _figures(summary: dict[str, Any]) -> Table:
+def _metrics(summary: dict[str, Any]) -> Table:
     title = f"Version {summary['version']} on the test split"
-    table = Table("figure", "value", "95 % interval", title=title)
-    for name, figure in summary["test"].items():
-        table.add_row(name.replace("_", " "), f"{figure['value']:.3f}", f"{figure['low']:.3f} to {figure['high']:.3f}")
+    table = Table("metric", "value", "95 % interval", title=title)
+    for name, metric in summary["test"].items():
+        table.add_row(name.replace("_", " "), f"{metric['value']:.3f}", f"{metric['low']:.3f} to {metric['high']:.3f}")
     return table
 
 
 def _gate(summary: dict[str, Any]) -> Table:
     decision = summary["decision"]
-    said = "better: redeployed" if decision["better"] else "refused: the champion stays"
-    table = Table("rule", "passed", "reason", title=f"Gate: version {decision['challenger']} is {said}")
+    outcome = "better: redeployed" if decision["better"] else "not better: the champion stays"
+    table = Table("rule", "passed", "reason", title=f"Gate: version {decision['challenger']} is {outcome}")
     for rule in decision["rules"]:
         table.add_row(rule["name"], "yes" if rule["passed"] else "[red]no[/]", rule["reason"])
     return table

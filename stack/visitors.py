@@ -1,4 +1,4 @@
-"""A few visitors of the app: they give photos and say what they show, through the app's own code."""
+"""A few visitors of the app, who give labelled photos through the app's own code."""
 
 import hashlib
 import io
@@ -10,11 +10,10 @@ from PIL import Image, ImageOps
 
 from app import services
 from include.dataset.splits import bucket, split_of
-from include.errors import NoModelYet, NotAPhoto
+from include.errors import BaseDataMissing, NoModelYet, NotAPhoto
 from include.images.decoding import decode
 from include.images.synthetic import draw_photo
 from include.lake.base import ObjectStore
-from include.records import SOURCES, label_of
 from include.settings import SAMPLE, Settings
 
 PHOTOS = 8
@@ -25,39 +24,40 @@ def visit(lake: ObjectStore, settings: Settings, *, seed: int) -> int:
     for number, (source, photo) in enumerate(_photos(settings, seed)):
         cleaned = services.clean(photo)
         try:
-            verdict = services.ask_live(cleaned)
-        except NoModelYet:  # the first turn of the loop: there is nobody to ask yet
+            verdict = services.predict_live(cleaned)
+        except NoModelYet:  # the first round of the loop: there is no model yet
             verdict = None
         visitor = f"demo visitor {seed}/{number % 2}"
         photo_id = services.keep_photo(lake, cleaned, visitor=visitor, verdict=verdict)
-        services.keep_answer(lake, photo_id, label_of(source))
+        services.keep_answer(lake, photo_id, settings.question.label_of(source))
     return PHOTOS
 
 
 def _photos(settings: Settings, seed: int) -> Iterator[tuple[str, bytes]]:
     """New drawings beside drawn base photos; beside real ones, other cuts of some that train anyway."""
     for number in range(PHOTOS):
-        source = SOURCES[number % len(SOURCES)]
+        source = settings.question.sources[number % len(settings.question.sources)]
         rng = random.Random(f"visitor/{seed}/{number}")
         yield source, draw_photo(source, rng) if settings.base_data == SAMPLE else _recut(settings, source, rng)
 
 
 def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
-    """A base photo of the train split, mirrored and cut: near-copies of photos that judge must not train."""
+    """A base photo of the train split, mirrored and cut: near-duplicates of val and test photos must not train."""
     files = sorted(path for path in (Path(settings.base_data) / source).rglob("*") if path.is_file())
-    while True:
-        body = rng.choice(files).read_bytes()
+    for path in rng.sample(files, len(files)):
+        body = path.read_bytes()
         if split_of(bucket(hashlib.sha256(body).hexdigest())) != "train":
             continue
         try:
             return _mirrored_cut(decode(body), rng)
         except NotAPhoto:
             continue
+    raise BaseDataMissing(f"no photo of {source} in {settings.base_data} can train: add more photos")
 
 
 def _mirrored_cut(image: Image.Image, rng: random.Random) -> bytes:
     width, height = image.size
-    edge = rng.uniform(0.2, 0.25)  # less would be a copy, of which one is used
+    edge = rng.uniform(0.2, 0.25)  # less would be a near-duplicate
     box = (int(width * edge), int(height * edge), int(width * (1 - edge)), int(height * (1 - edge)))
     buffer = io.BytesIO()
     ImageOps.mirror(image.crop(box)).save(buffer, "JPEG", quality=90)

@@ -39,7 +39,7 @@ def plain_environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path, monkeypatch):
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAT_STATE_DIR", str(tmp_path / "state"))
 
 
@@ -87,7 +87,7 @@ def s3_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_url(tmp_path_factory) -> Iterator[str]:
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home, port = tmp_path_factory.mktemp("mlflow"), free_port()
     command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", f"{home}/artifacts"]
@@ -97,7 +97,7 @@ def mlflow_url(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def store(request, tmp_path) -> ObjectStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """An empty lake, once as a folder and once as a bucket."""
     if request.param == "folder":
         return LocalStore(tmp_path / "lake")
@@ -107,6 +107,6 @@ def store(request, tmp_path) -> ObjectStore:
 
 
 @pytest.fixture
-def lake(tmp_path) -> LocalStore:
+def lake(tmp_path: Path) -> LocalStore:
     """An empty lake where its kind does not matter."""
     return LocalStore(tmp_path / "lake")

@@ -7,12 +7,16 @@ import keras
 import mlflow
 import numpy as np
 
-from include.records import CLASSES, DecisionRule
+from include.question import Question
+from include.records import DecisionRule
 from include.registry import versions
 from include.settings import Settings
 from include.training import mlflow_runs
 from include.training.losses import HEAD, POOL
 from include.training.pixel_cache import Pixels
+
+QUESTION = Question()
+CLASSES = len(QUESTION.sources)
 
 
 def as_pixels(photos: np.ndarray) -> Pixels:
@@ -24,7 +28,7 @@ def as_pixels(photos: np.ndarray) -> Pixels:
 
 
 def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:
-    """P(cat) rises with the red of a photo, and falls with it where ``sign`` is -1."""
+    """P(positive) rises with the red of a photo, and falls with it where ``sign`` is -1."""
     photo = keras.Input((size, size, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(photo)
     x = keras.layers.GlobalAveragePooling2D(name=POOL)(x)
@@ -37,13 +41,14 @@ def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:
 
 def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> str:
     """Register a version in the tracking server that the settings name; the one of a run is made once."""
-    client = mlflow_runs.connect(Settings())
+    settings = Settings()
+    client = mlflow_runs.connect(settings)
     if found := versions.version_of_run(client, run, dataset):
         return found
-    mlflow.set_experiment(mlflow_runs.EXPERIMENT)
+    mlflow.set_experiment(client.name)
     with mlflow.start_run() as active, tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "network.keras"
         red_network(sign=sign).save(path)
-        return versions.register(
-            client, path, DecisionRule(0.5, 0.4, 0.6), run=run, mlflow_run=active.info.run_id, dataset=dataset
-        )
+        rule = DecisionRule(0.5, 0.4, 0.6, settings.question.positive_classes)
+        mlflow_run = active.info.run_id
+        return versions.register(client, path, rule, settings.question, run=run, mlflow_run=mlflow_run, dataset=dataset)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import random
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -15,17 +16,22 @@ from include.ingestion.base_sets import claim_lake
 from include.ingestion.uploads import save_feedback, save_upload
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.records import SOURCES, UploadRecord
+from include.question import Question
+from include.records import UploadRecord
 from include.settings import Settings
 
+QUESTION = Question()
 
-def encode(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
+
+def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def plain(colour="red", size=(64, 48), kind: str = "JPEG", **options) -> bytes:
+def plain(
+    colour: str | tuple[int, int, int] = "red", size: tuple[int, int] = (64, 48), kind: str = "JPEG", **options: Any
+) -> bytes:
     return encode(Image.new("RGB", size, colour), kind, **options)
 
 
@@ -37,19 +43,19 @@ def drawn_image(source: str, number: int) -> Image.Image:
     return Image.open(io.BytesIO(drawing(source, number))).convert("RGB")
 
 
-def drawing_on(side: str, source: str, *, start: int = 10_000) -> bytes:
-    """A drawing that falls on the given side."""
+def drawing_on(split: str, source: str, *, start: int = 10_000) -> bytes:
+    """A drawing that belongs to the given split."""
     for number in range(start, start + 1000):
         body = drawing(source, number)
-        if split_of(bucket(hashlib.sha256(body).hexdigest())) == side:
+        if split_of(bucket(hashlib.sha256(body).hexdigest())) == split:
             return body
-    raise AssertionError(f"no drawing of {source} falls on {side}")
+    raise AssertionError(f"no drawing of {source} belongs to {split}")
 
 
 def fill_base(store: ObjectStore, *, per_source: int = 80) -> None:
     """A lake with a few drawings of each source."""
     claim_lake(store, Settings())
-    for source in SOURCES:
+    for source in QUESTION.sources:
         for number in range(per_source):
             add_base(store, source, drawing(source, number))
 
@@ -70,8 +76,8 @@ def give(store: ObjectStore, photo_id: str, photo: bytes, answer: str | None, *,
 
 
 def describe_photos(store: ObjectStore, run: str, cache: Path) -> int:
-    """A snapshot, and facts and features of what is new, as the tasks of `collect` make them; returns how many."""
-    snapshot.snapshot_base(store, run)
+    """A snapshot, and facts and embeddings of what is new, as the tasks of `collect` make them; returns how many."""
+    snapshot.snapshot_base(store, run, QUESTION)
     snapshot.snapshot_uploads(store, run)
     shards = facts.list_new_images(store, run, cache=cache, shard_size=500)
     return sum(facts.describe(store, shard)["described"] for shard in shards)

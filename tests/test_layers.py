@@ -1,21 +1,26 @@
-"""The import rules of docs/architecture.md: data walks down the house and never back up."""
+"""The import rules of docs/architecture.md: data walks down the stages and never back up."""
 
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from include.lake import layout
+
 ROOT = Path(__file__).resolve().parent.parent
-# each may import itself and what stands before it
-ROOMS = [
-    "lake", "images", "pages", "backbone", "ingestion", "dataset", "training", "evaluation", "validation", "tuning",
-    "registry", "promotion", "serving",
-]  # fmt: skip
-GROUND = {"records", "errors", "settings"}
 FRAMEWORKS = {"airflow", "streamlit", "dags", "plugins", "cat_plugin", "app", "stack", "tests"}
 APP_MAY_USE = ("include.lake", "include.ingestion.uploads", "include.images.decoding", "include.serving.client")
+GROUND = ("include.records", "include.errors", "include.settings", "include.question", "include.status")
+
+
+def stages() -> list[set[str]]:
+    """The layers in pyproject.toml, which import-linter checks in `make check`: the lowest first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [set(layer.replace("include.", "").split(" | ")) for layer in reversed(layers)]
 
 
 def python_files(folder: str) -> list[Path]:
@@ -34,40 +39,49 @@ def imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", python_files("include"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_include_knows_no_framework(path):
+def test_include_knows_no_framework(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS
 
 
+def test_every_module_has_a_place_among_the_stages() -> None:
+    modules = {path.relative_to(ROOT / "include").parts[0].removesuffix(".py") for path in python_files("include")}
+    assert modules - {"__init__"} == set().union(*stages())
+
+
 @pytest.mark.parametrize("path", python_files("include"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_rooms_import_only_downwards(path):
-    room = path.relative_to(ROOT / "include").parts[0].removesuffix(".py")
-    below = set(ROOMS[: ROOMS.index(room) + 1]) if room in ROOMS else set()
+def test_stages_import_only_downwards(path: Path) -> None:
+    stage, below = path.relative_to(ROOT / "include").parts[0].removesuffix(".py"), set[str]()
+    for layer in stages():
+        if stage in layer:
+            break
+        below |= layer
     used = {name.split(".")[1] for name in imports(path) if name.startswith("include.")}
-    assert used <= below | GROUND
+    assert used <= below | {stage}
 
 
 @pytest.mark.parametrize("path", python_files("app"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_app_needs_only_its_rooms(path):
+def test_the_app_needs_only_what_it_may_use(path: Path) -> None:
     used = {name for name in imports(path) if name.startswith("include.")}
-    allowed = (*APP_MAY_USE, *(f"include.{name}" for name in GROUND))
-    assert all(name.startswith(allowed) for name in used)
+    assert all(name.startswith(APP_MAY_USE + GROUND) for name in used)
 
 
-def test_only_s3_imports_boto3():
+def test_only_s3_imports_boto3() -> None:
     users = {str(path.relative_to(ROOT)) for path in python_files("include") if "boto3" in imports(path)}
     assert users == {"include/lake/s3.py"}
 
 
-def test_only_settings_reads_the_environment():
-    readers = [path for path in python_files("include") if {"os.environ", "os.getenv"} & imports(path)]
-    spelled = [path for path in python_files("include") if "os.environ" in path.read_text()]
-    assert not readers
-    assert not spelled
+def test_only_settings_reads_the_environment() -> None:
+    reading = ("os.environ", "os.getenv")
+    importing = [path for path in python_files("include") if imports(path) & set(reading)]
+    spelling = [path for path in python_files("include") if any(name in path.read_text() for name in reading)]
+    assert not importing
+    assert not spelling
 
 
-def test_keys_are_spelled_in_layout_only():
+def test_keys_are_spelled_in_layout_only() -> None:
     """No other file of include builds a key of the lake from text."""
-    prefixes = ("base/", "uploads/", "feedback/", "reviews/", "tombstones/", "facts/", "datasets/", "runs/", "tuned/")
+    named = (layout.BASE, layout.UPLOADS, layout.FEEDBACK, layout.REVIEWS, layout.TOMBSTONES, layout.LAKE)
+    prefixes = (*named, "quarantine/", "facts/", "datasets/", "runs/", "tuned/", "predictions/")
     for path in python_files("include"):
         strings = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
         docstrings = {
@@ -79,9 +93,9 @@ def test_keys_are_spelled_in_layout_only():
         assert path.name == "layout.py" or not set(spelled) - docstrings
 
 
-def test_tasks_that_use_no_network_load_no_tensorflow():
-    """Its import costs more than all else that they do."""
-    data = "include.dataset.facts, include.dataset.manifest, include.validation.data"
+def test_tasks_that_use_no_network_load_no_tensorflow() -> None:
+    """Importing it takes longer than all their work."""
+    data = "include.dataset.facts, include.dataset.steps, include.validation.data"
     model = "include.tuning.tune, include.promotion.deploy, include.promotion.run_report, include.validation.model"
     program = f"import sys, {data}, {model}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0

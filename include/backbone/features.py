@@ -1,4 +1,4 @@
-"""Photos -> feature vectors by the frozen backbone, in one form of its graph everywhere."""
+"""Photos -> feature vectors by the frozen backbone, always through the same form of its graph."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -13,15 +13,15 @@ from include.backbone import FEATURES
 from include.backbone.architecture import assign_weights, build_backbone
 from include.backbone.weights import load_weights
 
-BATCH = 32  # photos at a time: larger batches are no faster, and memory stays flat
-Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # photos (n, size, size, 3) -> one row each
+BATCH = 32  # photos per call: larger batches are no faster, and memory use stays flat
+Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # photos (n, size, size, 3) -> a row for each
 
 
 def features(photos: NDArray[np.uint8]) -> NDArray[np.float16]:
     """The pooled last feature map of each photo: uint8 (n, 224, 224, 3) to float16 (n, 1280).
 
-    A photo's vector depends neither on the photos beside it nor on the number of threads. Raises BackboneError where
-    the package with the weights is missing or is not the pinned one.
+    A photo's vector depends neither on the other photos nor on the number of threads. Raises BackboneError if the
+    package with the weights is missing or is not the pinned one.
     """
     graph = _backbone()
     rows = [np.empty((0, FEATURES), np.float32)]
@@ -30,10 +30,10 @@ def features(photos: NDArray[np.uint8]) -> NDArray[np.float16]:
 
 
 def freeze(network: keras.Model) -> Graph:
-    """A network as one graph with its weights as constants, for any number of photos.
+    """A network as one graph with constant weights, for any number of photos.
 
-    A call of a Keras model runs each layer from Python, which costs many times what the layers compute. What constants
-    save over variables for a single photo, `bench/inference.py` measures.
+    Calling a Keras model runs each layer from Python, which takes many times longer than the computation.
+    `bench/inference.py` measures what constants save over variables for a single photo.
     """
     photos = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
     graph = tf.function(partial(network, training=False), input_signature=[photos]).get_concrete_function()

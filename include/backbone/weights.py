@@ -1,7 +1,8 @@
-"""The pre-trained weights of EfficientNet-Lite0, read from the file of a pinned package without running any of it.
+"""The pre-trained weights of EfficientNet-Lite0, read from a pinned package without running any of its code.
 
-The file is in PyTorch's format from before version 1.6: four pickles (a magic number, the protocol, the system, the
-tensors by name), a pickled list of storages, then for each storage an int64 count and its little-endian values.
+The file has the format of PyTorch before version 1.6: four pickles (a magic number, the protocol version, system
+information, the tensors by name), a pickled list of storages, then for each storage an int64 count and its
+little-endian values.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ def load_weights() -> Weights:
 
 
 def read_file() -> bytes:
-    """The bytes of the package's file; raises BackboneError where it is not installed."""
+    """The bytes of the package's weights file. Raises BackboneError if the package or the file is missing."""
     try:
         return Path(str(distribution(PACKAGE).locate_file(FILE))).read_bytes()
     except (PackageNotFoundError, FileNotFoundError) as error:
@@ -39,24 +40,24 @@ def read_file() -> bytes:
 
 
 def check_sum(body: bytes) -> bytes:
-    """The same bytes; raises BackboneError when they are not the ones that this code was written for."""
-    found = hashlib.sha256(body).hexdigest()
-    if found != SHA256:
-        raise BackboneError(f"the file {FILE} has the sha256 {found}, not {SHA256}: {CURE}")
+    """Return ``body`` unchanged. Raises BackboneError if its sha256 is not the pinned one."""
+    sha256 = hashlib.sha256(body).hexdigest()
+    if sha256 != SHA256:
+        raise BackboneError(f"the file {FILE} has the sha256 {sha256}, not {SHA256}: {CURE}")
     return body
 
 
 def parse_weights(body: bytes) -> Weights:
-    """The tensors in a file of this format; raises BackboneError when it is torn or asks for anything but tensors."""
+    """The tensors by name. Raises BackboneError if the file is damaged or refers to anything but tensors."""
     file = io.BytesIO(body)
     try:
         *_, tensors = [_Unpickler(file).load() for _ in range(4)]
         dtypes = {tensor.storage: tensor.dtype for tensor in tensors.values()}
         values = {key: _read_values(file, dtypes[key]) for key in _Unpickler(file).load()}
-        return {name: _view(values[tensor.storage], tensor) for name, tensor in tensors.items()}
+        return {name: _to_array(values[tensor.storage], tensor) for name, tensor in tensors.items()}
     except BackboneError:
         raise
-    except Exception as error:  # pickle and NumPy raise many kinds on torn bytes
+    except Exception as error:  # pickle and NumPy raise many types of exceptions on damaged bytes
         raise BackboneError(f"the weights cannot be read ({type(error).__name__}: {error}): {CURE}") from error
 
 
@@ -69,11 +70,11 @@ class _Tensor(NamedTuple):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the four names that such a file needs; each of them becomes plain data, and no other name is looked up."""
+    """Maps the four names that such a file needs to plain data, and imports nothing. Rejects any other name."""
 
     KNOWN = {
         ("collections", "OrderedDict"): OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2"): lambda storage, *place: _Tensor(*storage, *place[:3]),
+        ("torch._utils", "_rebuild_tensor_v2"): lambda storage, *layout: _Tensor(*storage, *layout[:3]),
         ("torch", "FloatStorage"): "<f4",
         ("torch", "LongStorage"): "<i8",
     }
@@ -93,10 +94,10 @@ def _read_values(file: io.BytesIO, dtype: str) -> NDArray[Any]:
     return np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype, count)
 
 
-def _view(values: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
-    """The tensor's values in its own order of axes; those of this file are stored with other strides than NumPy's."""
-    last = tensor.offset + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.strides, strict=True))
+def _to_array(values: NDArray[Any], tensor: _Tensor) -> NDArray[Any]:
+    """A contiguous copy of a tensor. The strides in this file are not NumPy's. Raises ValueError for a wrong shape."""
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
     if not 0 <= last < len(values) or min((tensor.offset, *tensor.strides)) < 0:
         raise ValueError(f"a tensor of shape {tensor.shape} lies outside its {len(values)} values")
-    steps = [step * values.itemsize for step in tensor.strides]
-    return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, steps, writeable=False).copy()
+    strides = [stride * values.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False).copy()

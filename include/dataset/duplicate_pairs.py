@@ -23,7 +23,7 @@ def find_duplicate_pairs(store: ObjectStore, facts: pd.DataFrame, rules: NearDup
     ``facts`` has a row per photo with its hashes. Whoever was compared before is compared with new photos only.
     """
     facts = facts[facts["codes"].notna()].sort_values("key", ignore_index=True)
-    kept = layout.copies(f"{rules.max_distance}-{rules.min_similarity}")
+    kept = layout.near_duplicates(f"{rules.max_distance}-{rules.min_similarity}")
     known = read_table(store, kept) if store.exists(kept) else NO_PAIRS
     new = ~facts["key"].isin(known["first"]).to_numpy(bool)
     if new.any():

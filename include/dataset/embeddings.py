@@ -1,7 +1,6 @@
-"""Feature vectors of photos by the pinned backbone: kept in the lake as facts, and once more on this machine's disk."""
+"""Embeddings of photos by the pinned backbone: stored in the lake as facts, and cached on this machine's disk."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 
 from include.backbone import FEATURES, VERSION
 from include.errors import DatasetError
+from include.files import replacing
 from include.lake import layout
 from include.lake.base import ObjectStore, read_existing
 
 ROW = np.dtype([("sha256", "S64"), ("vector", "<f2", (FEATURES,))])  # one photo in a part: 2,624 bytes
 
 
-def write_embeddings(store: ObjectStore, keys: Sequence[str], features: NDArray[np.float16]) -> None:
+def write_embeddings(store: ObjectStore, keys: Sequence[str], embeddings: NDArray[np.float16]) -> None:
     """Keep float16 (photos, 1280): the base photos as one part that is named by its members, each upload in its folder.
 
     A part written twice is the same object.
@@ -26,41 +26,43 @@ def write_embeddings(store: ObjectStore, keys: Sequence[str], features: NDArray[
     if base:
         rows = np.empty(len(base), ROW)
         rows["sha256"] = [layout.parse_base(keys[place]).sha256 for place in base]
-        rows["vector"] = features[base]
+        rows["vector"] = embeddings[base]
         members = hashlib.sha256("\n".join(keys[place] for place in base).encode()).hexdigest()
         store.write(layout.base_embeddings(VERSION, members), rows.tobytes())
-    for key, vector in zip(keys, features, strict=True):
+    for key, vector in zip(keys, embeddings, strict=True):
         if key.startswith(layout.UPLOADS):
             store.write(layout.upload_embeddings(layout.photo_id_of(key), VERSION), vector.astype("<f2").tobytes())
 
 
 def names_with_embeddings(store: ObjectStore, cache: Path) -> set[str]:
-    """The sha256 of every base photo that has features."""
+    """The sha256 of every base photo that has an embedding."""
     return {name.decode() for rows in _parts(store, cache) for name in rows["sha256"]}
 
 
 def read_embeddings(store: ObjectStore, keys: pd.Series, cache: Path) -> NDArray[np.float16]:
-    """The features of the photos under ``keys``, in their order: float16 (photos, 1280).
+    """The embeddings of the photos under ``keys``, in their order: float16 (photos, 1280).
 
     ``cache`` is this machine's folder for parts: each is fetched from the lake once. Raises DatasetError where a photo
     has none.
     """
-    features = np.empty((len(keys), FEATURES), np.float16)
-    found = np.zeros(len(keys), bool)
+    embeddings = np.empty((len(keys), FEATURES), np.float16)
+    known_rows = np.zeros(len(keys), bool)
     of_base = keys.str.startswith(layout.BASE).to_numpy(bool)
     names = np.array([layout.parse_base(key).sha256 if base else "" for key, base in zip(keys, of_base, strict=True)])
     for rows in _parts(store, cache):
         order = pd.Series(np.arange(len(rows)), rows["sha256"].astype(str))
         place = pd.Series(names).map(order[~order.index.duplicated()]).to_numpy(float)
         known = ~np.isnan(place)
-        features[known], found[known] = rows["vector"][place[known].astype(int)], True
+        embeddings[known], known_rows[known] = rows["vector"][place[known].astype(int)], True
     uploads = [layout.upload_embeddings(layout.photo_id_of(key), VERSION) for key in keys[~of_base]]
     for place, body in zip(np.flatnonzero(~of_base), read_existing(store, uploads), strict=True):
         if body is not None:
-            features[place], found[place] = np.frombuffer(body, "<f2"), True
-    if not found.all():
-        raise DatasetError(f"{(~found).sum()} photos of this run have no features: clear the task list_new_images")
-    return features
+            embeddings[place], known_rows[place] = np.frombuffer(body, "<f2"), True
+    if not known_rows.all():
+        raise DatasetError(
+            f"{(~known_rows).sum()} photos of this run have no embedding: clear the task list_new_images"
+        )
+    return embeddings
 
 
 def _parts(store: ObjectStore, cache: Path) -> Iterator[NDArray]:
@@ -70,7 +72,6 @@ def _parts(store: ObjectStore, cache: Path) -> Iterator[NDArray]:
     for key in store.keys(layout.base_embeddings(VERSION)):
         path = folder / Path(key).name
         if not path.exists():
-            draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-            draft.write_bytes(store.read(key))
-            draft.replace(path)
+            with replacing(path) as draft:
+                draft.write_bytes(store.read(key))
         yield np.fromfile(path, ROW)

@@ -1,4 +1,4 @@
-"""What is known of one photo by itself: worked out once, with its features, and kept for ever."""
+"""Facts of one photo by itself: computed once, with its embedding, and kept for ever."""
 
 import base64
 import hashlib
@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from include.images.properties import image_properties
 from include.ingestion.snapshot import read_snapshot
 from include.ingestion.uploads import fingerprint, lake_secret
 from include.lake import layout
-from include.lake.base import ObjectStore, read_existing, read_many
+from include.lake.base import ObjectStore, chunks, read_existing, read_many
 from include.lake.formats import parse_table, read_json, read_table, to_json, write_json, write_table
 from include.lake.progress import Progress
 
@@ -36,13 +35,13 @@ WHOLE = ["bucket", "width", "height"]
 MEASURES = ["aspect_ratio", "brightness", "contrast", "darkest", "lightest", "entropy", "sharpness"]
 HASHES = ["codes", "upright"]  # bytes: uint8 (middles, turns, 8), and the packed bits of bool (middles, turns)
 COLUMNS = TEXT + WHOLE + MEASURES + HASHES
-THUMBNAIL = 40  # pixels: of its middle 0.84 still has the 32 that copies are compared at
+THUMBNAIL = 40  # pixels: its smallest centre crop still has the 32 that near-duplicates are compared at
 
 
 def list_new_images(store: ObjectStore, run: str, *, cache: Path, shard_size: int) -> list[str]:
-    """Shards of the run's photos that lack facts or features: the keys of JSON lists, in a fixed order.
+    """Shards of the run's photos that lack facts or an embedding: the keys of JSON lists, in a fixed order.
 
-    All are of one size, near ``shard_size``. ``cache`` is this machine's folder of features.
+    All are of one size, near ``shard_size``. ``cache`` is this machine's folder of embeddings.
     """
     base, uploads = read_snapshot(store, run)
     described, embedded = set(_base_facts(store)["key"]), names_with_embeddings(store, cache)
@@ -55,16 +54,16 @@ def list_new_images(store: ObjectStore, run: str, *, cache: Path, shard_size: in
 
 
 def describe(store: ObjectStore, shard: str) -> dict[str, int]:
-    """Read each photo of a shard once; store its facts and features, and a reason in quarantine if it is broken.
+    """Read each photo of a shard once; store its facts and embedding, and a reason in quarantine if it is broken.
 
-    It reads and writes the lake only, so that any machine can do it. A broken photo has the features of a black one.
+    It reads and writes the lake only, so that any machine can do it. A broken photo has the embedding of a black one.
     """
     keys: list[str] = read_json(store, shard)
     progress = Progress(store, layout.shard_progress(shard), total=len(keys), unit="photos described")
     from include.backbone.features import BATCH, features  # TensorFlow: only for those who compute; it takes a while
 
     photos, facts, vectors = _read(store, keys), list[dict[str, Any]](), list[NDArray[np.float16]]()
-    while batch := list(islice(photos, BATCH)):
+    for batch in chunks(photos, BATCH):
         facts += [fact for fact, _ in batch]
         vectors.append(features(np.stack([pixels for _, pixels in batch])))
         progress.advance(len(batch))
@@ -168,8 +167,8 @@ def _base_facts(store: ObjectStore) -> pd.DataFrame:
 
 def _typed(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(list(facts), columns=COLUMNS)
-    kinds = dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64") | dict.fromkeys(MEASURES, "float64")
-    return table.astype(kinds)
+    dtypes = dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64") | dict.fromkeys(MEASURES, "float64")
+    return table.astype(dtypes)
 
 
 def _thumbnails_of(store: ObjectStore, part: str) -> dict[str, bytes]:

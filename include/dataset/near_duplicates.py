@@ -1,6 +1,6 @@
-"""Which photos show the same picture: resized, recompressed, turned, mirrored, grey, lighter, or cut to their middle.
+"""Which photos are near-duplicates: resized, recompressed, turned, mirrored, grey, lighter, or cut to their middle.
 
-Hashes propose candidates, pixels confirm them, so that neither a missed copy nor a look-alike depends on one number.
+Hashes propose candidates, pixels confirm them, so that no single number decides about a pair.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ from scipy.ndimage import gaussian_filter
 
 from include.images.perceptual_hash import CENTRE_CROPS, turn
 
-AT = 32  # pixels: two photos are compared at this side
-NEARBY = (-0.03, -0.015, 0.0, 0.015, 0.03)  # a crop lies between two middles: both neighbours are tried
-QUERIES = 4096  # how many photos ask at a time, and
-AT_ONCE = 50_000  # how many pairs are compared, so that memory stays flat
+AT = 32  # pixels: photos are compared at this size
+NEARBY = (-0.03, -0.015, 0.0, 0.015, 0.03)  # a crop may lie between two of CENTRE_CROPS
+QUERIES = 4096  # photos per query, and
+AT_ONCE = 50_000  # pairs per comparison, so that memory stays flat
 Thumbnails = Callable[[NDArray[np.int64]], NDArray[np.uint8]]  # rows -> (rows, side, side)
 
 
@@ -24,34 +24,36 @@ def find_candidates(
 ) -> Iterator[NDArray[np.int64]]:
     """Pairs of photos whose hashes are at most ``max_distance`` bits apart, one of them new.
 
-    ``codes`` is uint8 (photos, middles, turns, 8), ``upright`` bool (photos, middles, turns), ``new`` bool (photos,).
-    Every photo, whole and upright, asks for all middles of all others in each turn that may be their upright one.
-    Yields int64 arrays (pairs, 5): asking photo, its turn, found photo, its middle, its turn.
+    ``codes`` is uint8 (photos, crops, orientations, 8), ``upright`` bool (photos, crops, orientations), ``new`` bool
+    (photos,).
+    Each photo, whole and in its canonical orientation, queries all centre crops of all others in each orientation that
+    may be canonical.
+    Yields int64 arrays (pairs, 5): query photo, its orientation, matching photo, its crop, its orientation.
     """
-    asking_turn = upright[:, 0].argmax(axis=1)
-    asking = codes[np.arange(len(codes)), 0, asking_turn]
+    query_turns = upright[:, 0].argmax(axis=1)
+    queries = codes[np.arange(len(codes)), 0, query_turns]
     rows = np.argwhere(upright)
     of_new = new[rows[:, 0]]
     for index, among in ((np.flatnonzero(new), np.ones(len(rows), bool)), (np.flatnonzero(~new), of_new)):
-        for who, place in _within(asking, index, codes[tuple(rows[among].T)], max_distance):
-            found = rows[among][place]
-            yield np.column_stack([who, asking_turn[who], found])[who != found[:, 0]]
+        for query, index_place in _within(queries, index, codes[tuple(rows[among].T)], max_distance):
+            match = rows[among][index_place]
+            yield np.column_stack([query, query_turns[query], match])[query != match[:, 0]]
 
 
 def confirm(candidates: NDArray[np.int64], thumbnails: Thumbnails, *, min_similarity: float) -> NDArray[np.float64]:
-    """Likeness of each candidate pair, 0 to 1, shape (pairs,); 0 where it is below ``min_similarity``.
+    """Similarity of each candidate pair, 0 to 1, shape (pairs,); 0 where it is below ``min_similarity``.
 
     It is the correlation of the details (what differs from the surroundings) at 32 x 32 pixels, which neither
-    brightness nor a common outline brings about. Averages alone take two portraits for one.
+    brightness nor a common outline causes. By averages alone two portraits would be near-duplicates.
     """
-    who, who_turn, found, middle, found_turn = candidates.T
-    rows, places = np.unique(np.concatenate([who, found]), return_inverse=True)
+    query, query_turn, match, crop, match_turn = candidates.T
+    rows, places = np.unique(np.concatenate([query, match]), return_inverse=True)
     pictures = thumbnails(rows).astype(np.float32)
-    asking, asked = pictures[places[: len(who)]], pictures[places[len(who) :]]
-    wanted = _details(turn(_middle(asking, np.ones(len(who))), who_turn))
-    shares = np.asarray(CENTRE_CROPS)[middle]
-    tried = [turn(_middle(asked, np.minimum(1.0, shares + by)), found_turn) for by in NEARBY]
-    similarity = np.max([_correlation(wanted, _details(one)) for one in tried], axis=0)
+    queries, matches = pictures[places[: len(query)]], pictures[places[len(query) :]]
+    query_details = _details(turn(_centre_crops(queries, np.ones(len(query))), query_turn))
+    shares = np.asarray(CENTRE_CROPS)[crop]
+    turned = [turn(_centre_crops(matches, np.minimum(1.0, shares + by)), match_turn) for by in NEARBY]
+    similarity = np.max([_correlation(query_details, _details(one)) for one in turned], axis=0)
     return np.where(similarity >= min_similarity, similarity, 0.0)
 
 
@@ -78,21 +80,21 @@ def find_pairs(
 
 
 def _within(
-    asking: NDArray[np.uint8], index: NDArray[np.int64], codes: NDArray[np.uint8], distance: int
+    queries: NDArray[np.uint8], index: NDArray[np.int64], codes: NDArray[np.uint8], distance: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Chunks of (asking photo, place in ``codes``) at most ``distance`` bits apart. Exact: every pair is found."""
+    """Chunks of (query photo, row of ``codes``) at most ``distance`` bits apart. Exact: no pair is missed."""
     import faiss
 
     flat = faiss.IndexBinaryFlat(64)
     flat.add(np.ascontiguousarray(codes))
     for start in range(0, len(index), QUERIES):
-        some = index[start : start + QUERIES]
-        limits, _, places = flat.range_search(np.ascontiguousarray(asking[some]), distance + 1)
-        yield np.repeat(some, np.diff(limits.astype(np.int64))), places
+        chunk = index[start : start + QUERIES]
+        limits, _, places = flat.range_search(np.ascontiguousarray(queries[chunk]), distance + 1)
+        yield np.repeat(chunk, np.diff(limits.astype(np.int64))), places
 
 
-def _middle(pictures: NDArray[np.float32], shares: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The middle of each picture, averaged down to 32 x 32; shape (n, 32, 32)."""
+def _centre_crops(pictures: NDArray[np.float32], shares: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The centre crop of each picture, averaged down to 32 x 32; shape (n, 32, 32)."""
     small = np.empty((len(pictures), AT, AT), np.float32)
     for share in np.unique(shares):
         weights = _averages(pictures.shape[1], float(share))
@@ -115,4 +117,4 @@ def _details(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     one, other = (part - part.mean((1, 2), keepdims=True) for part in (one, other))
     norm = np.sqrt((one**2).sum((1, 2)) * (other**2).sum((1, 2)))
-    return np.asarray((one * other).sum((1, 2)) / (norm + AT * AT))  # even pictures have no details to agree on
+    return np.asarray((one * other).sum((1, 2)) / (norm + AT * AT))  # uniform pictures have no details to compare

@@ -1,7 +1,9 @@
-"""The tasks that turn a snapshot into a dataset version; and the proof that its digest can be worked out again."""
+"""The tasks that turn a snapshot into a dataset version; and the proof that its digest can be computed again."""
 
 import logging
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,92 +13,101 @@ from include.dataset.card import render_card, render_clusters
 from include.dataset.duplicate_pairs import find_duplicate_pairs
 from include.dataset.embeddings import read_embeddings
 from include.dataset.facts import HASHES, read_facts
-from include.dataset.manifest import check_sides, digest_of, read_manifest, read_report, to_manifest
+from include.dataset.manifest import check_splits, digest_of, read_manifest, read_report, to_manifest
 from include.errors import DatasetError
+from include.ingestion.base_sets import read_lake
 from include.ingestion.snapshot import POLICY_VERSION, read_snapshot
 from include.ingestion.uploads import fingerprint, lake_secret
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, read_table, write_json, write_table
+from include.lake.formats import read_table, write_json, write_table
+from include.question import Question
 from include.records import UPLOADS
-from include.settings import Policy
+from include.settings import Policy, Settings
+from include.status import Status
 
 log = logging.getLogger(__name__)
 
-ABOUT = ["key", "source", "split", "label", "label_origin"]
-STATUS_COLUMNS = [*ABOUT, "status", "reason", "cluster", "oversized", "label_issue", "label_quality"]
+IDENTITY = ["key", "source", "split", "label", "label_origin"]
+STATUS_COLUMNS = [*IDENTITY, "status", "reason", "cluster", "oversized", "label_issue", "label_quality"]
 
 
 def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
-    """Task: every photo of the snapshot with its facts, and the fate of copies and conflicts."""
+    """Task: every photo of the snapshot with its facts, and the status of near-duplicates and conflicting labels."""
     photos = find_near_duplicates(store, gather(store, run), policy)
-    return write_table(store, layout.run_table(run, "deduplicated"), photos)
+    return write_table(store, layout.run_deduplicated(run), photos)
 
 
-def check_labels(store: ObjectStore, run: str, policy: Policy, *, cache: Path) -> str:
-    """Task: the fate of photos whose label is doubted. ``cache`` is this machine's folder of features."""
-    photos = judge_labels(store, read_table(store, layout.run_table(run, "deduplicated")), policy, cache)
-    return write_table(store, layout.run_table(run, "labels"), photos)
+def check_labels(store: ObjectStore, run: str, settings: Settings) -> str:
+    """Task: the status of photos whose label is probably wrong."""
+    photos = read_table(store, layout.run_deduplicated(run))
+    photos = check_all_labels(store, photos, settings.policy, settings.question, settings.embedding_cache)
+    return write_table(store, layout.run_labels(run), photos)
 
 
-def sample_photos(store: ObjectStore, run: str, *, images_per_source: int) -> str:
-    """Task: the side of every photo and whether this run uses it."""
-    photos = read_table(store, layout.run_table(run, "labels"))
-    chosen = split_and_sample(photos, images_per_source=images_per_source, seed=_lake_seed(store))
-    return write_table(store, layout.run_table(run, "split"), chosen)
+def sample(store: ObjectStore, run: str, question: Question, *, images_per_source: int) -> str:
+    """Task: which photos this run uses, and which wait for a review."""
+    photos = read_table(store, layout.run_labels(run))
+    sampled = sample_photos(photos, images_per_source=images_per_source, seed=_lake_seed(store, question))
+    return write_table(store, layout.run_sample(run), sampled)
 
 
-def publish_dataset(
-    store: ObjectStore, run: str, *, images_per_source: int, policy: Policy, cache: Path, run_url: str = ""
-) -> str:
-    """Task: write the manifest under its digest, a report, the fate of every photo, and the card. Returns the digest.
+def publish(store: ObjectStore, run: str, settings: Settings, *, images_per_source: int, run_url: str = "") -> str:
+    """Task: write the manifest under its digest, a report, the status of every photo, and the card.
 
-    Raises DatasetError when a side lacks cats or others: such a dataset can neither train nor judge.
+    Returns the digest. Raises DatasetError when a split lacks one of the two labels.
     """
-    photos = read_table(store, layout.run_table(run, "split"))
-    manifest = to_manifest(photos)
-    check_sides(manifest)
+    photos = read_table(store, layout.run_sample(run))
+    manifest = to_manifest(photos, settings.question)
+    check_splits(manifest)
     digest = digest_of(manifest)
     write_table(store, layout.manifest(digest), manifest)
-    report = {"digest": digest, "run": run, "images_per_source": images_per_source, "policy": policy.model_dump()}
+    report = {"digest": digest, "run": run, "images_per_source": images_per_source}
+    report |= {"policy": settings.policy.model_dump(), "question": settings.question.model_dump(mode="json")}
     report |= {"policy_version": POLICY_VERSION, "backbone": VERSION} | summarize(photos)
     write_json(store, layout.dataset_report(digest), report)
-    write_table(store, layout.dataset_page(digest, "statuses.parquet"), photos[STATUS_COLUMNS].sort_values("key"))
-    store.write(layout.dataset_page(digest, "clusters.html"), render_clusters(store, photos, digest=digest).encode())
-    card = render_card(store, photos, digest=digest, run=run, run_url=run_url, cache=cache)
-    store.write(layout.dataset_page(digest, "card.html"), card.encode())
+    write_table(store, layout.dataset_statuses(digest), photos[STATUS_COLUMNS].sort_values("key"))
+    store.write(layout.dataset_clusters(digest), render_clusters(store, photos, digest=digest).encode())
+    cache = settings.embedding_cache
+    card = render_card(store, photos, settings.question, digest=digest, run=run, run_url=run_url, cache=cache)
+    store.write(layout.dataset_card(digest), card.encode())
     _keep_validation(store, run, digest)
-    log.info("dataset %s: %d photos; fates: %s", digest[:12], len(manifest), report["statuses"])
+    log.info("dataset %s: %d photos; statuses: %s", digest[:12], len(manifest), report["statuses"])
     return digest
 
 
 def _keep_validation(store: ObjectStore, run: str, digest: str) -> None:
-    """What the task `validate` found stays with the dataset version that it let through."""
-    for kind, found in (("json", layout.run_json(run, "validation")), ("html", layout.run_html(run, "validation"))):
-        if store.exists(found):
-            store.write(layout.dataset_validation(digest, kind), store.read(found))
+    """The results of the task `validate` stay with the dataset version that they passed."""
+    pages = {
+        layout.run_validation(run): layout.dataset_validation(digest),
+        layout.run_validation_page(run): layout.dataset_validation_page(digest),
+    }
+    for source, target in pages.items():
+        if store.exists(source):
+            store.write(target, store.read(source))
 
 
-def rebuild(store: ObjectStore, digest: str, *, cache: Path) -> pd.DataFrame:
-    """Work a manifest out again from the snapshot of its run and compare; raises DatasetError if they differ.
+def rebuild(store: ObjectStore, digest: str, question: Question, *, cache: Path) -> pd.DataFrame:
+    """Compute a manifest again from the snapshot of its run; raises DatasetError if the digests differ.
 
-    ``cache`` is this machine's folder of features.
+    ``cache`` is this machine's folder of embeddings.
     """
     report = read_report(store, digest)
     if (report.get("policy_version"), report.get("backbone")) != (POLICY_VERSION, VERSION):
         raise DatasetError(f"dataset {digest} was made by rules that this code no longer has: run retrain once")
     policy = Policy(**report["policy"])
-    photos = judge_labels(store, find_near_duplicates(store, gather(store, report["run"]), policy), policy, cache)
-    photos = split_and_sample(photos, images_per_source=report["images_per_source"], seed=_lake_seed(store))
-    manifest = to_manifest(photos)
-    found = digest_of(manifest)
-    if found != digest or digest_of(read_manifest(store, digest)) != digest:
-        raise DatasetError(f"dataset {digest} does not rebuild: its snapshot {report['run']!r} now gives {found}")
+    photos = find_near_duplicates(store, gather(store, report["run"]), policy)
+    photos = check_all_labels(store, photos, policy, question, cache)
+    seed = _lake_seed(store, question)
+    manifest = to_manifest(sample_photos(photos, images_per_source=report["images_per_source"], seed=seed), question)
+    rebuilt = digest_of(manifest)
+    if rebuilt != digest or digest_of(read_manifest(store, digest)) != digest:
+        raise DatasetError(f"dataset {digest} does not rebuild: its snapshot {report['run']!r} now gives {rebuilt}")
     return manifest
 
 
 def gather(store: ObjectStore, run: str) -> pd.DataFrame:
-    """One row per photo of the snapshot: what the lake says of it, joined with its facts.
+    """One row per photo of the snapshot, joined with its facts.
 
     ``sha256`` is the photo's name: a plain hash for base photos, the keyed fingerprint for uploads.
     """
@@ -113,47 +124,49 @@ def gather(store: ObjectStore, run: str) -> pd.DataFrame:
 
 
 def find_near_duplicates(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    pairs = find_duplicate_pairs(store, photos, policy.copies)
+    """The status of unusable photos and of near-duplicates."""
+    pairs = find_duplicate_pairs(store, photos, policy.near_duplicates)
     photos = deduplication.exclude_unusable(photos.drop(columns=[*HASHES, "part"]), policy.quality)
-    return deduplication.drop_near_duplicates(
-        deduplication.find_clusters(photos, pairs, max_cluster=policy.copies.max_cluster)
-    )
+    clustered = deduplication.find_clusters(photos, pairs, max_cluster=policy.near_duplicates.max_cluster)
+    return deduplication.drop_near_duplicates(clustered)
 
 
-def judge_labels(store: ObjectStore, photos: pd.DataFrame, policy: Policy, cache: Path) -> pd.DataFrame:
+def check_all_labels(
+    store: ObjectStore, photos: pd.DataFrame, policy: Policy, question: Question, cache: Path
+) -> pd.DataFrame:
+    """The status of photos with a label issue, by the embeddings of all photos without a status."""
     free = photos.loc[photos["status"].isna(), "key"]
-    return label_issues.find_label_issues(photos, read_embeddings(store, free, cache), policy.labels)
+    embeddings = read_embeddings(store, free, cache)
+    return label_issues.find_label_issues(photos, embeddings, policy.labels, question)
 
 
-def split_and_sample(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
+def sample_photos(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
     return splits.sample(splits.hold_for_review(photos), images_per_source=images_per_source, seed=seed)
 
 
-def summarize(photos: pd.DataFrame) -> dict:
-    """Counts per source and side, and fates: counted per source, and one by one for uploads and what was left out."""
-    used = photos[photos["status"] == splits.USED]
-    told = photos[(photos["source"] == UPLOADS) | ~photos["status"].isin([splits.USED, splits.NOT_SAMPLED])]
+def summarize(photos: pd.DataFrame) -> dict[str, Any]:
+    """Counts per source and split, and statuses: counted per source; photo by photo for uploads and excluded photos."""
+    used = photos[photos["status"] == Status.USED]
+    listed = photos[(photos["source"] == UPLOADS) | ~photos["status"].isin([Status.USED, Status.NOT_SAMPLED])]
     return {
         "images": _counts(used, "split"),
         "labels": _counts(used, "label"),
         "statuses": _counts(photos, "status"),
-        "photos": [_fate(photo) for photo in told.sort_values("key").to_dict("records")],
+        "photos": [_status(photo) for photo in listed.sort_values("key").to_dict("records")],
     }
 
 
-def _fate(photo: dict) -> dict:
-    return {
-        name: None if pd.isna(photo[name]) else photo[name] for name in ("key", "split", "label", "status", "reason")
-    }
+def _status(photo: dict[Hashable, Any]) -> dict[str, Any]:
+    names = ("key", "split", "label", "status", "reason")
+    return {name: None if pd.isna(photo[name]) else photo[name] for name in names}
 
 
 def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    counted = photos.groupby("source")[column].value_counts(sort=False)
-    return {
-        str(source): {str(value): int(n) for value, n in rows.droplevel(0).items()}
-        for source, rows in counted.groupby(level=0)
-    }
+    counts: dict[str, dict[str, int]] = {}
+    for (source, value), count in photos.groupby(["source", column]).size().items():
+        counts.setdefault(str(source), {})[str(value)] = int(count)
+    return counts
 
 
-def _lake_seed(store: ObjectStore) -> int:
-    return int(read_json(store, layout.LAKE)["seed"])
+def _lake_seed(store: ObjectStore, question: Question) -> int:
+    return int(str(read_lake(store, question)["seed"]))

@@ -13,27 +13,33 @@ NEARLY = 1e-7  # how close to 0 and 1 a probability may be where its log-odds ar
 
 
 def fit_decision_rule(
-    is_cat: Bools, logits: NDArray[np.floating], *, rule: ThresholdRule, precision_floor: float, sure_from: float
+    is_positive: Bools,
+    logits: NDArray[np.floating],
+    positive_classes: tuple[int, ...],
+    *,
+    rule: ThresholdRule,
+    precision_floor: float,
+    sure_from: float,
 ) -> DecisionRule:
-    """All that turns logits, shape (photos, kinds), into verdicts; from photos that the logits did not learn from.
+    """All that turns logits, shape (photos, classes), into verdicts; fit it on photos that the network did not learn.
 
-    By the rule ``even_odds`` a photo is called a cat when that is more probable than not.
+    By the rule ``even_odds`` a photo is positive when that is more probable than not.
     """
-    score = positive_log_odds(logits)
-    slope, intercept = fit_platt_scaling(is_cat, score)
+    score = positive_log_odds(logits, positive_classes)
+    slope, intercept = fit_platt_scaling(is_positive, score)
     probability = expit(slope * score + intercept)
     threshold = EVEN_ODDS if rule == "even_odds" else threshold_for_precision(probability, precision_floor)
-    return DecisionRule(threshold, *unsure_band(threshold, sure_from), slope, intercept)
+    return DecisionRule(threshold, *unsure_band(threshold, sure_from), positive_classes, slope, intercept)
 
 
-def fit_platt_scaling(is_cat: Bools, score: Floats) -> tuple[float, float]:
+def fit_platt_scaling(is_positive: Bools, score: Floats) -> tuple[float, float]:
     """Slope and intercept that turn log-odds, shape (photos,), into those of calibrated probabilities.
 
     Labels count as nearly 1 and nearly 0, by how many there are, so that classes without an error between them do not
     make the model certain (Platt, 1999, section 2.2).
     """
-    cats, others = int(is_cat.sum()), int((~is_cat).sum())
-    target = np.where(is_cat, (cats + 1) / (cats + 2), 1 / (others + 2))
+    positives, negatives = int(is_positive.sum()), int((~is_positive).sum())
+    target = np.where(is_positive, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     labels = np.repeat([True, False], len(score))
     fit = LogisticRegression(C=1e6, max_iter=1000).fit(
         np.tile(score, 2)[:, None], labels, sample_weight=np.concatenate([target, 1 - target])
@@ -50,7 +56,7 @@ def threshold_for_precision(probability: Floats, precision_floor: float) -> floa
     """
     steps = np.append(np.sort(probability)[::-1], 0.0)
     precision = np.cumsum(steps[:-1]) / np.arange(1, len(steps))
-    ends = np.flatnonzero(np.diff(steps))  # photos with one score are called a cat together
+    ends = np.flatnonzero(np.diff(steps))  # photos with equal scores are positive together
     reaching = ends[precision[ends] >= precision_floor]
     last = int(reaching[-1] if len(reaching) else ends[0])
     return float((steps[last] + steps[last + 1]) / 2)

@@ -1,52 +1,52 @@
-"""Scores -> figures with intervals. Data in, value out."""
+"""Scores -> metrics with 95 % intervals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-from include.records import CAT, DecisionRule, Interval
+from include.records import DecisionRule, Interval
 
 RESAMPLES = 1000
 TOGETHER = 100  # resamples at a time: memory stays flat however many photos there are
 BINS = 10  # of the calibration error, with equally many photos in each
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Metrics = dict[str, Floats]  # each figure, once per row of weights
+Metrics = dict[str, Floats]  # each metric, once per row of weights
 
 
-def positive_log_odds(logits: NDArray[np.floating]) -> Floats:
-    """Log-odds of cat against all other kinds, shape (photos,), from logits (photos, kinds)."""
-    exact = logits.astype(np.float64)
-    return np.asarray(exact[:, CAT] - logsumexp(np.delete(exact, CAT, axis=1), axis=1))
+def positive_log_odds(logits: NDArray[np.floating], positive_classes: Sequence[int]) -> Floats:
+    """Log-odds of the positive classes against all others, shape (photos,), from logits (photos, classes)."""
+    exact, positive = logits.astype(np.float64), np.isin(np.arange(logits.shape[1]), positive_classes)
+    return np.asarray(logsumexp(exact[:, positive], axis=1) - logsumexp(exact[:, ~positive], axis=1))
 
 
 def positive_probability(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:
-    """P(cat) as people see it, shape (photos,), from logits (photos, kinds)."""
-    return np.asarray(expit(rule.slope * positive_log_odds(logits) + rule.intercept))
+    """P(positive) as people see it, shape (photos,), from logits (photos, classes)."""
+    return np.asarray(expit(rule.slope * positive_log_odds(logits, rule.positive_classes) + rule.intercept))
 
 
 def compute_metrics(
-    is_cat: Bools, probability: Floats, *, threshold: float, seed: int, resamples: int = RESAMPLES
+    is_positive: Bools, probability: Floats, *, threshold: float, seed: int, resamples: int = RESAMPLES
 ) -> dict[str, Interval]:
-    """The figures of one set of photos, each with its 95 % percentile bootstrap interval (Efron, 1979).
+    """The metrics of a set of photos, each with its 95 % percentile bootstrap interval (Efron, 1979).
 
-    A share of nothing (no cats, or nothing called a cat) counts as 0, so that an empty figure passes no floor. The
+    A share of nothing (no positive photos, or none predicted) counts as 0, so that it passes no floor. The
     calibration error is the root mean square over BINS; few photos make it large by chance alone, and value and
     interval are freed of that, by how much larger its square is in the resamples than in the sample (the debiased
     estimate of Kumar, Liang & Ma, NeurIPS 2019; bootstrap bias: Efron & Tibshirani, 1993, ch. 10).
     """
-    figures = _all_metrics(is_cat, probability, threshold)
-    found = {name: float(value[0]) for name, value in figures(np.ones((1, len(is_cat)))).items()}
-    drawn = [figures(weights) for weights in bootstrap_weights(len(is_cat), seed=seed, resamples=resamples)]
-    resampled = {name: np.concatenate([part[name] for part in drawn]) for name in found}
-    squared, drawn_squared = found["calibration_error"], resampled["calibration_error"]
+    metrics = _all_metrics(is_positive, probability, threshold)
+    values = {name: float(value[0]) for name, value in metrics(np.ones((1, len(is_positive)))).items()}
+    drawn = [metrics(weights) for weights in bootstrap_weights(len(is_positive), seed=seed, resamples=resamples)]
+    resampled = {name: np.concatenate([part[name] for part in drawn]) for name in values}
+    squared, drawn_squared = values["calibration_error"], resampled["calibration_error"]
     by_chance = float(drawn_squared.mean()) - squared
-    found["calibration_error"] = max(0.0, squared - by_chance) ** 0.5
+    values["calibration_error"] = max(0.0, squared - by_chance) ** 0.5
     resampled["calibration_error"] = np.sqrt(np.maximum(0.0, drawn_squared - 2 * by_chance))
-    return {name: _interval(value, resampled[name]) for name, value in found.items()}
+    return {name: _interval(value, resampled[name]) for name, value in values.items()}
 
 
 def bootstrap_weights(photos: int, *, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
@@ -56,17 +56,17 @@ def bootstrap_weights(photos: int, *, seed: int, resamples: int) -> Iterator[NDA
         yield rng.multinomial(photos, np.full(photos, 1 / photos), min(TOGETHER, resamples - start))
 
 
-def average_precision(is_cat: Bools, probability: Floats, weights: NDArray[Any]) -> Floats:
+def average_precision(is_positive: Bools, probability: Floats, weights: NDArray[Any]) -> Floats:
     """Weighted average precision, once per row of ``weights`` (resamples, photos); as scikit-learn defines it."""
-    hits, called = _cumulative_counts(is_cat, probability, weights)
-    gained = np.diff(hits, axis=1, prepend=0) * hits / np.maximum(called, 1e-12)
+    hits, predicted = _cumulative_counts(is_positive, probability, weights)
+    gained = np.diff(hits, axis=1, prepend=0) * hits / np.maximum(predicted, 1e-12)
     return np.asarray(np.minimum(1.0, gained.sum(axis=1) / np.maximum(hits[:, -1], 1e-12)))  # it may round above
 
 
-def roc_auc(is_cat: Bools, probability: Floats, weights: NDArray[Any]) -> Floats:
-    """Weighted area under the ROC curve, once per row of ``weights``; 0 where cats or others are missing."""
-    hits, called = _cumulative_counts(is_cat, probability, weights)
-    alarms = called - hits
+def roc_auc(is_positive: Bools, probability: Floats, weights: NDArray[Any]) -> Floats:
+    """Weighted area under the ROC curve, once per row of ``weights``; 0 where one of the labels is missing."""
+    hits, predicted = _cumulative_counts(is_positive, probability, weights)
+    alarms = predicted - hits
     area = np.diff(alarms, axis=1, prepend=0) * (hits + np.hstack([np.zeros((len(hits), 1)), hits[:, :-1]])) / 2
     return np.asarray(area.sum(axis=1) / np.maximum(hits[:, -1] * alarms[:, -1], 1e-12))
 
@@ -77,40 +77,40 @@ def calibration_bins(probability: Floats, *, bins: int = BINS) -> list[NDArray[n
     return [rows for rows in np.array_split(order, bins) if len(rows)]
 
 
-def _all_metrics(is_cat: Bools, probability: Floats, threshold: float) -> Callable[[NDArray[Any]], Metrics]:
-    """All figures of some photos, as a function of weights (resamples, photos)."""
-    called, bins = probability >= threshold, calibration_bins(probability)
+def _all_metrics(is_positive: Bools, probability: Floats, threshold: float) -> Callable[[NDArray[Any]], Metrics]:
+    """All metrics of some photos, as a function of weights (resamples, photos)."""
+    predicted, bins = probability >= threshold, calibration_bins(probability)
 
-    def figures(weights: NDArray[Any]) -> Metrics:
-        hits = weights[:, is_cat & called].sum(axis=1)
-        precision = hits / np.maximum(weights[:, called].sum(axis=1), 1e-12)
-        recall = hits / np.maximum(weights[:, is_cat].sum(axis=1), 1e-12)
+    def metrics(weights: NDArray[Any]) -> Metrics:
+        hits = weights[:, is_positive & predicted].sum(axis=1)
+        precision = hits / np.maximum(weights[:, predicted].sum(axis=1), 1e-12)
+        recall = hits / np.maximum(weights[:, is_positive].sum(axis=1), 1e-12)
         return {
             "precision": precision,
             "recall": recall,
             "f1": 2 * precision * recall / np.maximum(precision + recall, 1e-12),
-            "average_precision": average_precision(is_cat, probability, weights),
-            "roc_auc": roc_auc(is_cat, probability, weights),
-            "calibration_error": _squared_calibration_error(is_cat, probability, weights, bins),
+            "average_precision": average_precision(is_positive, probability, weights),
+            "roc_auc": roc_auc(is_positive, probability, weights),
+            "calibration_error": _squared_calibration_error(is_positive, probability, weights, bins),
         }
 
-    return figures
+    return metrics
 
 
 def _squared_calibration_error(
-    is_cat: Bools, probability: Floats, weights: NDArray[Any], bins: list[NDArray[np.int64]]
+    is_positive: Bools, probability: Floats, weights: NDArray[Any], bins: list[NDArray[np.int64]]
 ) -> Floats:
-    """Mean square of how far the share of cats in a photo's bin lies from what was said there."""
-    excess = weights * (probability - is_cat)
+    """Mean square of how far the share of positive photos in a bin lies from the mean P(positive) there."""
+    excess = weights * (probability - is_positive)
     gaps = (excess[:, rows].sum(axis=1) ** 2 / np.maximum(weights[:, rows].sum(axis=1), 1e-12) for rows in bins)
     return np.asarray(sum(gaps) / weights.sum(axis=1))
 
 
-def _cumulative_counts(is_cat: Bools, probability: Floats, weights: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Cats found, and photos called a cat, as the threshold falls; equal scores fall together."""
+def _cumulative_counts(is_positive: Bools, probability: Floats, weights: NDArray[Any]) -> tuple[Floats, Floats]:
+    """True positives and predicted positives as the threshold falls; equal scores fall together."""
     order = np.argsort(-probability, kind="stable")
     ends = np.append(np.diff(probability[order]) != 0, True)
-    hits = np.cumsum(weights[:, order] * is_cat[order], axis=1)[:, ends]
+    hits = np.cumsum(weights[:, order] * is_positive[order], axis=1)[:, ends]
     return hits.astype(np.float64), np.cumsum(weights[:, order], axis=1)[:, ends].astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation shows to people, in its MLflow run: metrics, tables, pictures, and one page with all of it."""
+"""The evaluation as people see it in its MLflow run: metrics, tables, plots, and one page with all of it."""
 
 import tempfile
 from pathlib import Path
@@ -7,83 +7,86 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.entities import Metric
-from mlflow.tracking import MlflowClient
 
+from include.dataset.examples import is_positive
 from include.dataset.nearest_neighbours import with_neighbours
 from include.evaluation import plots
 from include.evaluation.page import render_page
 from include.evaluation.slices import Slice
 from include.lake.base import ObjectStore
+from include.question import Question
 from include.records import UPLOADS
+from include.settings import Settings
+from include.training.mlflow_runs import Mlflow
 
 FOLDER = "evaluation"  # inside the MLflow run
-WORST = 24
+MAX_ERRORS = 24
 
 
 def log_evaluation_report(
-    client: MlflowClient,
+    client: Mlflow,
     store: ObjectStore,
-    found: dict[str, Any],
+    evaluation: dict[str, Any],
     scores: pd.DataFrame,
     slices: list[Slice],
     *,
     train: pd.DataFrame,
-    cache: Path,
+    settings: Settings,
 ) -> None:
-    """Log all of it; ``found`` is what the lake gets as ``evaluation.json``. No picture shows an upload.
+    """Log all of it; ``evaluation`` is stored in the lake as ``evaluation.json``. No picture shows an upload.
 
-    ``train`` are the photos of the manifest that trained, and ``cache`` is this machine's folder of features: each of
-    the worst errors stands beside the training photos that are most like it. Safe to repeat.
+    ``train`` are the manifest's train photos: each of the worst errors stands beside its nearest ones. Safe to repeat.
     """
-    mlflow_run, threshold = found["mlflow_run"], found["decision_rule"]["threshold"]
+    mlflow_run, threshold = evaluation["mlflow_run"], evaluation["decision_rule"]["threshold"]
     base = base_of_test(scores)
-    wrong, pictures = mistakes_of(base, threshold), _draw(base, threshold, slices)
-    worst = with_neighbours(store, wrong.head(WORST), train, cache)
-    page = render_page(found, slices, pictures=pictures, mistakes=worst, wrong=len(wrong))
-    for name, picture in pictures.items():
-        client.log_figure(mlflow_run, picture, f"{FOLDER}/{name}.png")
+    wrong, figures = errors_of(base, threshold), _plots(base, threshold, slices, settings.question)
+    worst = with_neighbours(store, wrong.head(MAX_ERRORS), train, settings.embedding_cache)
+    page = render_page(evaluation, slices, settings.question, plots=figures, errors=worst, error_count=len(wrong))
+    for name, figure in figures.items():
+        client.log_figure(mlflow_run, figure, f"{FOLDER}/{name}.png")
     client.log_text(mlflow_run, page, f"{FOLDER}/evaluation.html")
-    client.log_dict(mlflow_run, found, f"{FOLDER}/evaluation.json")
+    client.log_dict(mlflow_run, evaluation, f"{FOLDER}/evaluation.json")
     _log_predictions(client, mlflow_run, scores)
-    _log_metrics(client, mlflow_run, found)
+    _log_metrics(client, mlflow_run, evaluation)
 
 
 def base_of_test(scores: pd.DataFrame) -> pd.DataFrame:
-    """What is drawn, and all that may be shown: no picture of an upload leaves the folder that it was given into."""
+    """The photos that plots and pages may show: no picture of an upload leaves its own folder."""
     return scores[(scores["split"] == "test") & (scores["source"] != UPLOADS)]
 
 
-def mistakes_of(photos: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """The photos that were judged wrong, the surest first."""
-    is_cat = photos["label"] == "cat"
-    wrong = is_cat != (photos["probability"] >= threshold)
-    doubt = photos["probability"].where(is_cat, 1 - photos["probability"])  # P of what it truly is
-    return photos.assign(doubt=doubt)[wrong].sort_values("doubt", kind="stable").drop(columns="doubt")
+def errors_of(photos: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """The photos with a wrong verdict, the most confident first."""
+    positive = is_positive(photos)
+    wrong = positive != (photos["probability"] >= threshold)
+    quality = photos["probability"].where(positive, 1 - photos["probability"])  # P(label)
+    return photos.assign(quality=quality)[wrong].sort_values("quality", kind="stable").drop(columns="quality")
 
 
-def _draw(base: pd.DataFrame, threshold: float, slices: list[Slice]) -> dict[str, Figure]:
-    is_cat, probability = (base["label"] == "cat").to_numpy(bool), base["probability"].to_numpy(float)
+def _plots(base: pd.DataFrame, threshold: float, slices: list[Slice], question: Question) -> dict[str, Figure]:
+    positive, probability, noun = is_positive(base), base["probability"].to_numpy(float), question.noun
     return {
-        "precision_recall": plots.draw_precision_recall(is_cat, probability, threshold=threshold),
-        "reliability": plots.draw_reliability(is_cat, probability),
-        "confusion": plots.draw_confusion(is_cat, probability, threshold=threshold),
+        "precision_recall": plots.draw_precision_recall(positive, probability, threshold=threshold),
+        "reliability": plots.draw_reliability(positive, probability, noun=noun),
+        "confusion": plots.draw_confusion(positive, probability, threshold=threshold, noun=noun),
         "slices": plots.draw_slices(slices),
     }
 
 
-def _log_predictions(client: MlflowClient, mlflow_run: str, scores: pd.DataFrame) -> None:
+def _log_predictions(client: Mlflow, mlflow_run: str, scores: pd.DataFrame) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "predictions.parquet"
         scores.to_parquet(path, index=False)
         client.log_artifact(mlflow_run, str(path), FOLDER)
 
 
-def _log_metrics(client: MlflowClient, mlflow_run: str, found: dict[str, Any]) -> None:
-    """All at the time when the run began: MLflow keeps a point that it is given again only once."""
-    values = dict(found["decision_rule"])
-    for name, interval in found["slices"]["base"].items():
+def _log_metrics(client: Mlflow, mlflow_run: str, evaluation: dict[str, Any]) -> None:
+    """All at the time when the run began: MLflow keeps a point once by its name, step, time and value."""
+    rule = evaluation["decision_rule"]
+    values = {name: value for name, value in rule.items() if name != "positive_classes"}
+    for name, interval in evaluation["slices"]["base"].items():
         for bound, value in interval.items():
-            place = f"test/{name}" if bound == "value" else f"test interval/{name} {bound}"  # MLflow groups by them
-            values[place] = value
+            path = f"test/{name}" if bound == "value" else f"test interval/{name} {bound}"  # MLflow groups by them
+            values[path] = value
     began = client.get_run(mlflow_run).info.start_time
     client.log_batch(mlflow_run, [Metric(name, value, began, step=0) for name, value in values.items()])

@@ -1,6 +1,5 @@
-"""An evaluation as one HTML file that a person reads: nothing is fetched from elsewhere, nothing runs."""
+"""An evaluation as one HTML file for people: it fetches nothing and runs nothing."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,49 +7,56 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from include.evaluation.slices import BASE, Slice
+from include.pages.images import data_url
 from include.pages.rendering import PAGES
+from include.question import Question
 from include.records import Interval
 
 
 def render_page(
     evaluation: Mapping[str, Any],
     slices: Sequence[Slice],
+    question: Question,
     *,
-    pictures: Mapping[str, Figure],
-    mistakes: Sequence[dict[str, Any]],
-    wrong: int,
+    plots: Mapping[str, Figure],
+    errors: Sequence[dict[str, Any]],
+    error_count: int,
 ) -> str:
-    """The whole page of what is kept as ``evaluation.json``; ``wrong`` is how many base photos were judged wrong.
+    """The page of what is stored as ``evaluation.json``; ``error_count`` is the number of wrong base photos of test.
 
-    ``mistakes`` are the worst of these: records as ``neighbours.with_neighbours`` makes them, with source, probability.
+    ``errors`` are the worst of these: records of ``nearest_neighbours.with_neighbours``, with source and probability.
     """
     base = next(part for part in slices if part.by == BASE)
     return PAGES.get_template("evaluation.html.j2").render(
-        title=f"Are you a cat? Evaluation of version {evaluation['version']}",
-        verdict=verdict_in_words(base, slices),
+        title=f"{question.text} Evaluation of the training on dataset {evaluation['dataset'][:12]}",
+        question=question,
+        summary=summarize(base, slices, question),
         base=base,
         evaluation=evaluation,
-        wrong=wrong,
-        mistakes=mistakes,
-        pictures={name: _embed(picture) for name, picture in pictures.items()},
+        error_count=error_count,
+        errors=errors,
+        plots={name: _embed(plot) for name, plot in plots.items()},
     )
 
 
-def verdict_in_words(base: Slice, slices: Sequence[Slice]) -> str:
-    """The verdict in words: what it finds, what its calls are worth, and where it is weakest.
+def summarize(base: Slice, slices: Sequence[Slice], question: Question) -> str:
+    """Recall and precision in words, and the weakest slice.
 
-    Weakest by the area under the ROC curve: precision and F1 would also tell how rare cats are in a slice.
+    Weakest by the area under the ROC curve: precision and F1 also depend on how rare positive photos are in a slice.
     """
-    verdict = (
-        f"Of 100 cats this model finds {_of_100(base.figures['recall'])}, "
-        f"and of 100 photos that it calls a cat {_of_100(base.figures['precision'])} are cats."
+    noun = question.noun
+    summary = (
+        f"Of 100 photos of {noun}, this model finds {_of_100(base.metrics['recall'])}. "
+        f"Of 100 photos that it calls {noun}, {_of_100(base.metrics['precision'])} are."
     )
     others = [part for part in slices if part.by != BASE and not part.few]
     if not others:
-        return verdict
-    weakest = min(others, key=lambda part: part.figures["roc_auc"].value)
-    area, whole = weakest.figures["roc_auc"].value, base.figures["roc_auc"].value
-    return f"{verdict} It is weakest on: {weakest.about} (area under the ROC curve {area:.3f}, over all {whole:.3f})."
+        return summary
+    weakest = min(others, key=lambda part: part.metrics["roc_auc"].value)
+    area, overall = weakest.metrics["roc_auc"].value, base.metrics["roc_auc"].value
+    if area >= overall:
+        return summary
+    return f"{summary} It is weakest on: {weakest.about} (area under the ROC curve {area:.3f}, overall {overall:.3f})."
 
 
 def _of_100(metric: Interval) -> str:
@@ -60,8 +66,8 @@ def _of_100(metric: Interval) -> str:
     return f"{value} ({100 * metric.low:.0f} to {100 * metric.high:.0f})"
 
 
-def _embed(picture: Figure) -> str:
-    """A picture as a data URL."""
+def _embed(plot: Figure) -> str:
+    """A plot as a data URL."""
     file = io.BytesIO()
-    picture.savefig(file, format="svg")
-    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"
+    plot.savefig(file, format="svg")
+    return data_url(file.getvalue(), "image/svg+xml")

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation; none of them shows a photo."""
+"""Plots of an evaluation; none of them shows a photo."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,49 +10,51 @@ from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay
 from include.evaluation.metrics import Bools, Floats, calibration_bins
 from include.evaluation.slices import BASE, Slice
 
-NAMES = ["not a cat", "cat"]
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9822b", "#8a8f98"
 SHOWN = {"precision": BLUE, "recall": ORANGE}  # of a slice
 
 
-def draw_confusion(is_cat: Bools, probability: Floats, *, threshold: float) -> Figure:
+def draw_confusion(is_positive: Bools, probability: Floats, *, threshold: float, noun: str) -> Figure:
     figure, axes = _sheet("Confusion matrix")
     ConfusionMatrixDisplay.from_predictions(
-        is_cat, probability >= threshold, labels=[False, True], display_labels=NAMES, cmap="Blues", colorbar=False,
+        is_positive, probability >= threshold, labels=[False, True], display_labels=[f"not {noun}", noun], cmap="Blues",
+        colorbar=False,
         ax=axes,
     )  # fmt: skip
     axes.set(xlabel="Predicted", ylabel="True")
     return figure
 
 
-def draw_precision_recall(is_cat: Bools, probability: Floats, *, threshold: float) -> Figure:
+def draw_precision_recall(is_positive: Bools, probability: Floats, *, threshold: float) -> Figure:
     """The curve, with the model's own threshold as a dot on it."""
     figure, axes = _sheet("Precision-recall curve")
     PrecisionRecallDisplay.from_predictions(
-        is_cat, probability, name="all thresholds", ax=axes, curve_kwargs={"color": BLUE}
+        is_positive, probability, name="all thresholds", ax=axes, curve_kwargs={"color": BLUE}
     )
-    called = probability >= threshold
-    hits = (is_cat & called).sum()
-    place = hits / max(is_cat.sum(), 1), hits / max(called.sum(), 1)
+    predicted = probability >= threshold
+    hits = (is_positive & predicted).sum()
+    place = hits / max(is_positive.sum(), 1), hits / max(predicted.sum(), 1)
     axes.plot(*place, "o", color=ORANGE, label=f"threshold {threshold:.2f}")
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="Recall: cats that are found", ylabel="Precision: calls that hold")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="Recall", ylabel="Precision")
     axes.legend(loc="lower left")
     return figure
 
 
-def draw_reliability(is_cat: Bools, probability: Floats) -> Figure:
-    """The share of cats against P(cat), in bins of equally many photos (Murphy & Winkler, 1977); below, how often."""
+def draw_reliability(is_positive: Bools, probability: Floats, *, noun: str) -> Figure:
+    """The share of positive photos against P(positive), in equally filled bins (Murphy & Winkler, 1977)."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     bins = calibration_bins(probability)
     predicted = [probability[rows].mean() for rows in bins]
     upper.plot([0, 1], [0, 1], "--", color=GREY, label="perfectly calibrated")
-    upper.plot(predicted, [is_cat[rows].mean() for rows in bins], "o-", color=BLUE, label="a tenth of the photos each")
-    upper.set(title="Reliability diagram", ylabel="Share of cats", ylim=(-0.02, 1.02))
+    upper.plot(
+        predicted, [is_positive[rows].mean() for rows in bins], "o-", color=BLUE, label="a tenth of the photos each"
+    )
+    upper.set(title="Reliability diagram", ylabel="Share of positive photos", ylim=(-0.02, 1.02))
     upper.legend(loc="upper left")
-    for chosen, colour, name in ((~is_cat, GREY, NAMES[0]), (is_cat, ORANGE, NAMES[1])):
+    for chosen, colour, name in ((~is_positive, GREY, f"not {noun}"), (is_positive, ORANGE, noun)):
         lower.hist(probability[chosen], bins=np.linspace(0, 1, 21), color=colour, alpha=0.7, label=name)
-    lower.set(xlabel="P(cat)", ylabel="Photos")
+    lower.set(xlabel="P(positive)", ylabel="Photos")
     lower.legend(loc="upper center")
     return figure
 
@@ -63,7 +65,7 @@ def draw_slices(slices: Sequence[Slice]) -> Figure:
     axes = figure.subplots()
     for shift, (name, colour) in zip((-0.13, 0.13), SHOWN.items(), strict=True):
         for row, part in enumerate(slices):
-            metric, label = part.figures[name], name if not row else None
+            metric, label = part.metrics[name], name if not row else None
             if metric.low is not None and metric.high is not None:
                 axes.plot([metric.low, metric.high], [row + shift] * 2, color=colour, linewidth=2)
             style = "none" if part.few else "full"
@@ -79,7 +81,7 @@ def draw_slices(slices: Sequence[Slice]) -> Figure:
 
 
 def _size(part: Slice) -> str:
-    return f"{part.photos} photos, {part.cats} cats" + (", too few" if part.few else "")
+    return f"{part.photos} photos, {part.positives} positive" + (", too few" if part.few else "")
 
 
 def _sheet(title: str) -> tuple[Figure, Any]:

@@ -1,1 +1,1 @@
-"""Bytes to pixels, the numbers of one picture, and the drawn sample."""
+"""Decoding, image properties, perceptual hashes, and the synthetic sample."""

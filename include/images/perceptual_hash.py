@@ -1,7 +1,8 @@
-"""What a photo looks like in 64 bits, whichever way it is turned: perceptual hashes under all eight symmetries.
+"""Perceptual hashes of 64 bits, for all eight orientations of a photo: rotated, mirrored, or both.
 
-The hash is that of the library imagehash (``phash``): the signs of the lowest 8 x 8 cosine frequencies of the photo at
-32 x 32, against their median. One transform gives all eight: a mirror changes signs, a transpose swaps the axes.
+The hash is that of the library imagehash (``phash``): for each of the 8 x 8 lowest DCT coefficients of the photo at
+32 x 32 pixels, whether it exceeds their median. One DCT gives all eight orientations: a mirror image changes the signs
+of coefficients, a transpose swaps the axes.
 """
 
 from typing import NamedTuple
@@ -10,58 +11,62 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 32
-LOW = 8
-ORIENTATIONS = 8  # four flips, and the same after a transpose
-CENTRE_CROPS = (1.0, 0.92, 0.84)  # the whole photo, and its middle as a crop would leave it: sides as shares
-DOUBT = 0.08  # how far from even a photo must be for its upright turn to be sure (docs/adr/0013)
+SIDE = 32  # pixels
+LOW = 8  # frequencies of each axis
+ORIENTATIONS = 8  # four mirror images, and the same after a transpose
+CENTRE_CROPS = (1.0, 0.92, 0.84)  # the whole photo, and two crops: their sides as shares of the photo's
+DOUBT = 0.08  # below this margin two orientations may both be the upright one (docs/adr/0013)
 
-_FREQUENCY, _PLACE = np.arange(LOW)[:, None], np.arange(SIDE)[None]
-_COSINES = np.cos(np.pi * _FREQUENCY * (2 * _PLACE + 1) / (2 * SIDE))
+_FREQUENCY, _PIXEL = np.arange(LOW)[:, None], np.arange(SIDE)[None]
+_COSINES = np.cos(np.pi * _FREQUENCY * (2 * _PIXEL + 1) / (2 * SIDE))
 _ODD = (-1.0) ** np.arange(LOW)
 _FLIPS = np.stack([np.outer(rows, columns) for rows in (_ODD**0, _ODD) for columns in (_ODD**0, _ODD)])
 _UPPER = np.triu_indices(LOW, 1)
 
 
 class Hashes(NamedTuple):
-    """``codes``: uint8 (middles, turns, 8). ``upright``: bool (middles, turns), which may be the upright turn."""
+    """``codes``: uint8 (crops, orientations, 8), the hashes. ``upright``: bool (crops, orientations), whether an
+    orientation may be the upright one, as ``_upright`` defines it.
+    """
 
     codes: NDArray[np.uint8]
     upright: NDArray[np.bool_]
 
 
 def perceptual_hashes(grey: Image.Image) -> Hashes:
-    """The hashes of a grey photo and of its middles, each in all eight turns."""
-    pixels = np.stack([_squeeze(grey, share) for share in CENTRE_CROPS])
+    """The hashes of a greyscale photo and of its centre crops, each in all eight orientations."""
+    pixels = np.stack([_resize_crop(grey, share) for share in CENTRE_CROPS])
     low = _COSINES @ pixels @ _COSINES.T
-    turned = np.concatenate([low[:, None] * _FLIPS, low.swapaxes(1, 2)[:, None] * _FLIPS], axis=1)
-    flat = turned.reshape(len(CENTRE_CROPS), ORIENTATIONS, LOW * LOW)
-    return Hashes(np.packbits(flat > np.median(flat, axis=2, keepdims=True), axis=2), _upright(turned))
+    oriented = np.concatenate([low[:, None] * _FLIPS, low.swapaxes(1, 2)[:, None] * _FLIPS], axis=1)
+    flat = oriented.reshape(len(CENTRE_CROPS), ORIENTATIONS, LOW * LOW)
+    return Hashes(np.packbits(flat > np.median(flat, axis=2, keepdims=True), axis=2), _upright(oriented))
 
 
 def turn(pictures: NDArray, number: NDArray[np.int64]) -> NDArray:
-    """Each square picture, shape (n, side, side), in its turn 0 to 7: the pixels whose hash is ``codes[number]``."""
-    several = (slice(None), None, None)
-    turned = np.where((number >= 4)[several], pictures.swapaxes(1, 2), pictures)
-    turned = np.where((number // 2 % 2 == 1)[several], turned[:, ::-1], turned)
-    return np.where((number % 2 == 1)[several], turned[:, :, ::-1], turned)
+    """Square images (n, size, size), each brought into its orientation ``number`` (n,), 0 to 7 as in ``Hashes``."""
+    per_image = (slice(None), None, None)
+    turned = np.where((number >= 4)[per_image], pictures.swapaxes(1, 2), pictures)
+    turned = np.where((number // 2 % 2 == 1)[per_image], turned[:, ::-1], turned)
+    return np.where((number % 2 == 1)[per_image], turned[:, :, ::-1], turned)
 
 
-def _squeeze(grey: Image.Image, share: float) -> NDArray[np.float64]:
-    across, down = (side * (1 - share) / 2 for side in grey.size)
-    box = (across, down, grey.width - across, grey.height - down)
+def _resize_crop(grey: Image.Image, share: float) -> NDArray[np.float64]:
+    left, top = (length * (1 - share) / 2 for length in grey.size)
+    box = (left, top, grey.width - left, grey.height - top)
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=box), np.float64)
 
 
-def _upright(turned: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The turns in which a photo is lighter above and on the left, and has more detail across than down.
+def _upright(oriented: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The orientations in which a photo is lighter at the top and on the left, with more detail across than down.
 
-    Near-duplicates agree on it, whichever way they are turned, so that one comparison does for eight. Where a
-    photo is nearly even in one of the three, both turns are named.
+    Near-duplicates agree on this in any orientation, so one comparison replaces eight. Where one of the three
+    differences is within DOUBT of zero, both orientations count as upright.
     """
-    waves = turned.copy()
-    waves[..., 0, 0] = 0
-    norm = np.sqrt((waves**2).sum((-2, -1))) + 1e-9
-    size = np.abs(waves)
-    detail = (size[..., *_UPPER] - size.swapaxes(-1, -2)[..., *_UPPER]).sum(-1) / (size.sum((-2, -1)) + 1e-9)
-    return np.asarray(np.minimum(np.minimum(waves[..., 0, 1], waves[..., 1, 0]) / norm, detail) > -DOUBT)
+    coefficients = oriented.copy()
+    coefficients[..., 0, 0] = 0
+    norm = np.sqrt((coefficients**2).sum((-2, -1))) + 1e-9
+    magnitude = np.abs(coefficients)
+    difference = (magnitude[..., *_UPPER] - magnitude.swapaxes(-1, -2)[..., *_UPPER]).sum(-1)
+    detail = difference / (magnitude.sum((-2, -1)) + 1e-9)
+    light = np.minimum(coefficients[..., 0, 1], coefficients[..., 1, 0]) / norm
+    return np.asarray(np.minimum(light, detail) > -DOUBT)

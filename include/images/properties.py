@@ -1,4 +1,4 @@
-"""How a photo is made, in a few numbers; and whether such a photo is worth training on."""
+"""Image properties of a photo, and the quality issues that keep it out of training."""
 
 import math
 
@@ -8,16 +8,17 @@ from PIL import Image, ImageFilter, ImageStat
 
 from include.settings import Quality
 
-EDGES_AT = 64  # pixels of the longest side: whether a photo is sharp must not depend on its size (cleanvision)
-LEVELS = np.arange(256) / 255
+EDGES_AT = 64  # pixels of the longer side: sharpness must not depend on the size of a photo (as in cleanvision)
+LEVELS = np.arange(256) / 255  # brightness of each grey value
 
 
 def image_properties(image: Image.Image, grey: Image.Image) -> dict[str, float]:
-    """Measures of a photo in RGB and in grey. Brightness, contrast and tones are 0 to 1, entropy is in bits.
+    """Properties of a photo, given in RGB and in greyscale ("L").
 
-    ``darkest`` and ``lightest`` are the 5th and 99th percentile of brightness, ``sharpness`` the standard deviation
-    of the edges at 64 pixels, ``aspect_ratio`` the short side over the long one: the measures of cleanvision
-    (github.com/cleanlab/cleanvision, image_property.py), on Pillow's grey.
+    ``brightness`` is the mean, ``contrast`` the standard deviation, ``darkest`` and ``lightest`` the 5th and 99th
+    percentile of the grey values, all from 0 to 1. ``entropy`` is in bits, ``sharpness`` the standard deviation of the
+    edges at 64 pixels, in grey values from 0 to 255, ``aspect_ratio`` the shorter side over the longer one. All but
+    contrast follow cleanvision (github.com/cleanlab/cleanvision, image_property.py), but on Pillow's greyscale.
     """
     share = np.asarray(grey.histogram()) / (grey.width * grey.height)
     mean = float(share @ LEVELS)
@@ -34,10 +35,14 @@ def image_properties(image: Image.Image, grey: Image.Image) -> dict[str, float]:
 
 
 def quality_issue(photos: pd.DataFrame, limits: Quality) -> pd.Series:
-    """Why a photo teaches nothing, else none; the first reason counts. Columns as ``measure`` names them."""
-    short = photos[["width", "height"]].min(axis=1)
+    """The first quality issue of each photo, as text; NA for a photo without one.
+
+    ``photos`` has the columns width and height in pixels, and those of ``image_properties``. A missing value is no
+    issue.
+    """
+    shorter_side = photos[["width", "height"]].min(axis=1)
     rules = {
-        f"tiny: a side has fewer than {limits.min_side} pixels": short < limits.min_side,
+        f"tiny: a side has fewer than {limits.min_side} pixels": shorter_side < limits.min_side,
         f"odd ratio: the short side is below {limits.min_aspect_ratio} of the long one": (
             photos["aspect_ratio"] < limits.min_aspect_ratio
         ),
@@ -46,15 +51,15 @@ def quality_issue(photos: pd.DataFrame, limits: Quality) -> pd.Series:
         f"too bright: nearly all of it above {limits.max_darkest} of white": photos["darkest"] > limits.max_darkest,
         f"blurred: edges below {limits.min_sharpness}": photos["sharpness"] < limits.min_sharpness,
     }
-    reason = pd.Series(pd.NA, index=photos.index, dtype="string")
+    issue = pd.Series(pd.NA, index=photos.index, dtype="string")
     for text, fails in rules.items():
-        reason = reason.mask(reason.isna() & fails.fillna(False).astype(bool), text)
-    return reason
+        issue = issue.mask(issue.isna() & fails.fillna(False).astype(bool), text)
+    return issue
 
 
 def _sharpness(grey: Image.Image) -> float:
     small = grey.copy()
     small.thumbnail((EDGES_AT, EDGES_AT), Image.Resampling.BILINEAR)
     edges = small.filter(ImageFilter.FIND_EDGES)
-    inner = edges.crop((1, 1, edges.width - 1, edges.height - 1))  # the filter leaves the outermost pixels as they were
+    inner = edges.crop((1, 1, edges.width - 1, edges.height - 1))  # the filter does not change the outermost pixels
     return math.sqrt(ImageStat.Stat(inner).var[0])

@@ -1,6 +1,6 @@
-"""The built-in sample: small pictures drawn by this code, for a first run without photos and without a network.
+"""The built-in sample: small synthetic images, for a first run without photos and without internet access.
 
-They are drawings and nothing else. A model trained on them knows nothing of real cats.
+They are drawings only. A model trained on them knows nothing about real cats.
 """
 
 import io
@@ -10,21 +10,19 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from include.records import SOURCES
-
-PER_SOURCE = 200
-SIDE = 128
+PER_SOURCE = 200  # images
+SIDE = 128  # pixels
 Colour = tuple[int, int, int]
 
 
 def draw_sample(source: str, *, seed: int = 2025, count: int = PER_SOURCE) -> Iterator[bytes]:
-    """``count`` JPEGs of one source; the same seed gives the same bytes with the same Pillow."""
+    """``count`` JPEGs of one source. The same seed and the same version of Pillow give the same bytes."""
     for index in range(count):
         yield draw_photo(source, random.Random(f"{seed}/{source}/{index}"))
 
 
 def draw_photo(source: str, rng: random.Random) -> bytes:
-    """One JPEG of 128 x 128 pixels."""
+    """A JPEG of 128 x 128 pixels."""
     image = _background(rng)
     DRAWERS[source](ImageDraw.Draw(image), rng)
     image = image.rotate(rng.uniform(-20, 20), Image.Resampling.BICUBIC, fillcolor=image.getpixel((0, 0)))
@@ -58,7 +56,7 @@ def _fur(rng: random.Random) -> Colour:
 
 
 def _head(rng: random.Random) -> tuple[float, float, float]:
-    """Centre and radius of a face."""
+    """Centre (x, y) and radius of a face, in pixels."""
     return rng.uniform(48, 80), rng.uniform(54, 78), rng.uniform(24, 40)
 
 
@@ -74,17 +72,17 @@ def _darker(colour: Colour) -> Colour:
 def _draw_cat(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     x, y, r = _head(rng)
     fur = _fur(rng)
-    for way in (-1, 1):  # pointed ears
-        ear = [(x + way * r, y - 1.5 * r), (x + way * 0.2 * r, y - 0.8 * r), (x + way * r, y - 0.1 * r)]
+    for sign in (-1, 1):  # pointed ears
+        ear = [(x + sign * r, y - 1.5 * r), (x + sign * 0.2 * r, y - 0.8 * r), (x + sign * r, y - 0.1 * r)]
         draw.polygon(ear, fill=fur)
     _circle(draw, x, y, r, 0.9 * r, fur)
     eyes = rng.choice([(120, 200, 60), (230, 190, 40), (90, 160, 220)])
-    for way in (-1, 1):  # slit pupils, whiskers
-        _circle(draw, x + way * 0.42 * r, y - 0.15 * r, 0.22 * r, 0.17 * r, eyes)
-        _circle(draw, x + way * 0.42 * r, y - 0.15 * r, 0.05 * r, 0.16 * r, "black")
+    for sign in (-1, 1):  # slit pupils, whiskers
+        _circle(draw, x + sign * 0.42 * r, y - 0.15 * r, 0.22 * r, 0.17 * r, eyes)
+        _circle(draw, x + sign * 0.42 * r, y - 0.15 * r, 0.05 * r, 0.16 * r, "black")
         for slope in (-0.15, 0.05, 0.25):
-            start = (x + way * 0.25 * r, y + 0.4 * r)
-            draw.line([start, (x + way * 1.3 * r, y + (0.4 + slope) * r)], fill=(250, 250, 250))
+            start = (x + sign * 0.25 * r, y + 0.4 * r)
+            draw.line([start, (x + sign * 1.3 * r, y + (0.4 + slope) * r)], fill=(250, 250, 250))
     draw.polygon([(x - 0.12 * r, y + 0.25 * r), (x + 0.12 * r, y + 0.25 * r), (x, y + 0.4 * r)], fill=(220, 120, 130))
 
 
@@ -92,9 +90,9 @@ def _draw_dog(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     x, y, r = _head(rng)
     fur = _fur(rng)
     _circle(draw, x, y, 0.85 * r, r, fur)
-    for way in (-1, 1):  # hanging ears, round eyes
-        _circle(draw, x + way * 0.9 * r, y, 0.28 * r, 0.8 * r, _darker(fur))
-        _circle(draw, x + way * 0.35 * r, y - 0.3 * r, 0.12 * r, 0.13 * r, "black")
+    for sign in (-1, 1):  # hanging ears, round eyes
+        _circle(draw, x + sign * 0.9 * r, y, 0.28 * r, 0.8 * r, _darker(fur))
+        _circle(draw, x + sign * 0.35 * r, y - 0.3 * r, 0.12 * r, 0.13 * r, "black")
     _circle(draw, x, y + 0.45 * r, 0.5 * r, 0.4 * r, tuple(min(255, part + 40) for part in fur))  # type: ignore[arg-type]
     _circle(draw, x, y + 0.25 * r, 0.2 * r, 0.14 * r, "black")
     if rng.random() < 0.6:
@@ -109,15 +107,15 @@ def _draw_selfie(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     draw.rectangle((x - 0.3 * r, y + 0.6 * r, x + 0.3 * r, y + 1.5 * r), fill=skin)
     _circle(draw, x, y - 0.25 * r, 0.9 * r, rng.uniform(0.9, 1.3) * r, hair)
     _circle(draw, x, y + 0.05 * r, 0.72 * r, 0.95 * r, skin)
-    for way in (-1, 1):
-        _circle(draw, x + way * 0.3 * r, y - 0.1 * r, 0.14 * r, 0.08 * r, "white")
-        _circle(draw, x + way * 0.3 * r, y - 0.1 * r, 0.06 * r, 0.07 * r, (60, 40, 30))
+    for sign in (-1, 1):
+        _circle(draw, x + sign * 0.3 * r, y - 0.1 * r, 0.14 * r, 0.08 * r, "white")
+        _circle(draw, x + sign * 0.3 * r, y - 0.1 * r, 0.06 * r, 0.07 * r, (60, 40, 30))
     smile = (x - 0.3 * r, y + 0.2 * r, x + 0.3 * r, y + 0.6 * r)
     draw.arc(smile, 20, 160, fill=(170, 60, 70), width=3)
 
 
 def _draw_misc(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
-    rng.choice([_draw_house, _draw_page, _draw_wheels, _draw_star, _draw_nothing])(draw, rng)
+    rng.choice([_draw_house, _draw_page, _draw_wheels, _draw_star, _draw_blobs])(draw, rng)
 
 
 def _draw_house(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
@@ -149,11 +147,14 @@ def _draw_star(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     draw.polygon(corners, fill=_colour(rng))
 
 
-def _draw_nothing(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
+def _draw_blobs(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
     for _ in range(rng.randint(3, 8)):
         _blob(draw, rng, _colour(rng))
 
 
-DRAWERS: dict[str, Callable[[ImageDraw.ImageDraw, random.Random], None]] = dict(
-    zip(SOURCES, (_draw_cat, _draw_dog, _draw_selfie, _draw_misc), strict=True)
-)
+DRAWERS: dict[str, Callable[[ImageDraw.ImageDraw, random.Random], None]] = {
+    "cats": _draw_cat,
+    "dogs": _draw_dog,
+    "selfies": _draw_selfie,
+    "misc": _draw_misc,
+}

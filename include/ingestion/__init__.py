@@ -1,1 +1,1 @@
-"""What enters the lake, and what people said of it."""
+"""What enters the lake: base photos, uploads, feedback and reviews."""

@@ -9,62 +9,70 @@ import pandas as pd
 
 from include.backbone import VERSION
 from include.errors import DatasetError
-from include.ingestion.reviews import keys_about, label_said, read_records
+from include.ingestion.base_sets import read_lake
+from include.ingestion.reviews import keys_about, read_records, reviewed_label
 from include.ingestion.uploads import collect_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json, write_table
-from include.records import CONTRACT, UPLOADS, RetrainParams, Review, label_of
+from include.question import Question
+from include.records import CONTRACT, RetrainParams, Review
+from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLICY_VERSION = 4  # raise it when the same photos and params should give another dataset or model
-SAID = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
-BASE_COLUMNS = ["key", "source", "sha256", *SAID]
-UPLOAD_COLUMNS = ["key", "photo_id", "source", *SAID, "session"]
+POLICY_VERSION = 5  # raise it when the same photos and params should give another dataset or model
+LABEL_COLUMNS = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
+BASE_COLUMNS = ["key", "source", "sha256", *LABEL_COLUMNS]
+UPLOAD_COLUMNS = ["key", "photo_id", "source", *LABEL_COLUMNS, "session"]
 
 
-def snapshot_base(store: ObjectStore, run: str) -> str:
-    """Freeze the list of base photos; returns the key of its table. Raises DatasetError for an empty lake."""
+def snapshot_base(store: ObjectStore, run: str, question: Question) -> str:
+    """Freeze the list of base photos; returns the key of its table.
+
+    Raises DatasetError for an empty lake, OtherLake for a lake of another question.
+    """
     photos = [(key, layout.parse_base(key)) for key in store.keys(layout.BASE)]
+    photos = [(key, photo) for key, photo in photos if photo.source in question.sources]
     if not photos:
         raise DatasetError("the lake holds no base photos: run the DAG ingest_base_datasets first")
+    read_lake(store, question)
     reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, (photo.sha256 for _, photo in photos)))
-    said = [label_said(label_of(photo.source), "source", reviews.get(photo.sha256)) for _, photo in photos]
-    rows = [{"key": key, **photo._asdict(), **row} for (key, photo), row in zip(photos, said, strict=True)]
-    return write_table(store, layout.run_table(run, "base"), _table(rows, BASE_COLUMNS))
+    labels = [
+        reviewed_label(question.label_of(photo.source), "source", reviews.get(photo.sha256)) for _, photo in photos
+    ]
+    rows = [{"key": key, **photo._asdict(), **label} for (key, photo), label in zip(photos, labels, strict=True)]
+    return write_table(store, layout.run_base(run), _table(rows, BASE_COLUMNS))
 
 
 def snapshot_uploads(store: ObjectStore, run: str) -> str:
-    """Freeze the uploads and what was said of them; returns the key of their table."""
-    return write_table(store, layout.run_table(run, UPLOADS), _table(collect_uploads(store), UPLOAD_COLUMNS))
+    """Freeze the uploads and their labels; returns the key of their table."""
+    return write_table(store, layout.run_uploads(run), _table(collect_uploads(store), UPLOAD_COLUMNS))
 
 
 def read_snapshot(store: ObjectStore, run: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The base photos and the uploads as they were when ``run`` began."""
-    base, uploads = (read_table(store, layout.run_table(run, name)) for name in ("base", UPLOADS))
-    return base, uploads
+    return read_table(store, layout.run_base(run)), read_table(store, layout.run_uploads(run))
 
 
-def anything_new(store: ObjectStore, run: str, params: RetrainParams, recipe: dict[str, Any]) -> bool:
-    """False when this run would repeat the last finished one: same photos, labels, reviews, params, policy, backbone
+def anything_new(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> bool:
+    """False when this run would repeat the last decided one: same photos, labels, reviews, params, policy, backbone
     and contract of model versions.
-
-    ``recipe`` holds the settings that change what the same photos give.
     """
-    effective = params.effective() | recipe | {"contract": CONTRACT, "backbone": VERSION}
+    effective = params.effective() | settings.recipe | settings.policy.model_dump()
+    effective |= {"contract": CONTRACT, "backbone": VERSION}
     digest = input_digest(*read_snapshot(store, run), effective=effective)
-    write_json(store, layout.run_json(run, "inputs"), {"input_digest": digest, "effective": effective})
+    write_json(store, layout.run_inputs(run), {"input_digest": digest, "effective": effective})
     last = read_json(store, layout.LATEST_RUN) if store.exists(layout.LATEST_RUN) else {}
-    repeats = last.get("input_digest") == digest and last.get("run") != layout.run_name(run)
+    repeats = last.get("input_digest") == digest and last.get("run") != run
     if repeats and not params.force:
-        log.info("nothing is new since run %s; set the param `force` to train all the same", last["run"])
+        log.info("nothing is new since run %s; set the param `force` to train anyway", last["run"])
         return False
     return True
 
 
 def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, effective: dict[str, Any]) -> str:
-    """sha256 over everything that a run's result depends on; tombstoned uploads are not in the tables."""
+    """sha256 over all that a run's result depends on; uploads with a tombstone are not in the tables."""
     digest = hashlib.sha256(json.dumps([POLICY_VERSION, effective], sort_keys=True).encode())
     for table in (base, uploads):
         table = table[["key", "label", "label_origin", "review"]]
@@ -72,10 +80,10 @@ def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, effective: dict[s
     return digest.hexdigest()
 
 
-def finish_run(store: ObjectStore, run: str) -> None:
-    """From now on a run with the same inputs has nothing to do."""
-    inputs = read_json(store, layout.run_json(run, "inputs"))
-    write_json(store, layout.LATEST_RUN, {"run": layout.run_name(run), "input_digest": inputs["input_digest"]})
+def mark_decided(store: ObjectStore, run: str) -> None:
+    """The gate has decided this run: from now on a run with the same inputs has nothing to do."""
+    inputs = read_json(store, layout.run_inputs(run))
+    write_json(store, layout.LATEST_RUN, {"run": run, "input_digest": inputs["input_digest"]})
 
 
 def _table(rows: list, columns: list[str]) -> pd.DataFrame:

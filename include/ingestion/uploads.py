@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 
 from include.errors import BadRecord
 from include.images.decoding import decode
-from include.ingestion.reviews import keys_about, label_said, read_records
+from include.ingestion.reviews import Row, keys_about, read_records, reviewed_label
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
 from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
-
-Row = dict[str, str | None]
 
 
 def lake_secret(store: ObjectStore) -> bytes:
@@ -42,18 +40,18 @@ def save_upload(store: ObjectStore, photo: bytes, record: UploadRecord) -> None:
 
 
 def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
-    """What the user says of a photo; a later answer replaces the earlier one. Raises BadRecord."""
-    said_at = datetime.now(UTC).isoformat(timespec="seconds")
-    store.write(layout.feedback(photo_id), Feedback(photo_id, answer, said_at).to_json())
+    """A user's answer about a photo; a later answer replaces the earlier one. Raises BadRecord."""
+    answered_at = datetime.now(UTC).isoformat(timespec="seconds")
+    store.write(layout.feedback(photo_id), Feedback(photo_id, answer, answered_at).to_json())
 
 
 def collect_uploads(store: ObjectStore) -> list[Row]:
-    """Who said what until now: a row for each complete upload that nobody asked to forget, by photo_id.
+    """A row for each complete upload without a tombstone, by photo_id.
 
-    Keys: key, photo_id, source, label (cat, not_cat or none), label_origin (user or reviewed), review (keep,
+    Keys: key, photo_id, source, label (positive, negative or none), label_origin (user or reviewed), review (keep,
     relabel, drop or none), problem (why its feedback or review cannot be read, or none), session.
     """
-    forgotten = _ids(store, layout.TOMBSTONES)
+    forgotten = {layout.photo_id_of(key) for key in store.keys(layout.TOMBSTONES)}
     complete = [key for key in store.keys(layout.UPLOADS) if key == layout.upload_record(layout.photo_id_of(key))]
     photo_ids = [photo_id for photo_id in map(layout.photo_id_of, complete) if photo_id not in forgotten]
     answers = read_records(store, Feedback, keys_about(store, layout.FEEDBACK, photo_ids))
@@ -69,13 +67,9 @@ def _session(record: UploadRecord | BadRecord) -> str | None:
     return record.session if isinstance(record, UploadRecord) else None
 
 
-def _ids(store: ObjectStore, prefix: str) -> set[str]:
-    return {layout.photo_id_of(key) for key in store.keys(prefix)}
-
-
 def _row(photo_id: str, answer: Feedback | BadRecord | None, review: Review | BadRecord | None) -> Row:
     row = {"key": layout.upload_photo(photo_id), "photo_id": photo_id, "source": UPLOADS}
-    if isinstance(answer, BadRecord):  # even under a review: what the user said is gone
-        return row | label_said(None, "user", answer)
-    said = answer.answer if answer and answer.answer in LABELS else None
-    return row | label_said(None if isinstance(review, BadRecord) else said, "user", review)
+    if isinstance(answer, BadRecord):  # even under a review: the user's answer is lost
+        return row | reviewed_label(None, "user", answer)
+    label = answer.answer if answer and answer.answer in LABELS else None
+    return row | reviewed_label(None if isinstance(review, BadRecord) else label, "user", review)

@@ -1,1 +1,1 @@
-"""The object store: one small protocol, two stores, and every key in one place."""
+"""The object store: a small protocol, its local and S3 implementations, and the layout of all keys."""

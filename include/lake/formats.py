@@ -1,4 +1,4 @@
-"""Tables and JSON as objects of a store."""
+"""JSON and Parquet objects of a store."""
 
 import io
 import json
@@ -10,24 +10,29 @@ from include.lake.base import ObjectStore
 
 
 def write_json(store: ObjectStore, key: str, value: Any) -> str:
+    """Store ``value`` as JSON; returns ``key``."""
     store.write(key, to_json(value))
     return key
 
 
 def read_json(store: ObjectStore, key: str) -> Any:
+    """Parse the JSON stored under ``key``. Raises ObjectNotFound."""
     return json.loads(store.read(key))
 
 
 def to_json(value: Any) -> bytes:
+    """UTF-8 JSON with sorted keys: equal values give equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
 
 def write_table(store: ObjectStore, key: str, table: pd.DataFrame) -> str:
+    """Store ``table`` as Parquet, without its index; returns ``key``."""
     store.write(key, to_parquet(table))
     return key
 
 
 def read_table(store: ObjectStore, key: str) -> pd.DataFrame:
+    """Read the Parquet table stored under ``key``. Raises ObjectNotFound."""
     return parse_table(store.read(key))
 
 

@@ -1,18 +1,21 @@
-"""Every key of the lake. Nobody else spells one."""
+"""Every key of the lake. No other module builds one from text."""
 
-import re
 from typing import NamedTuple
+from urllib.parse import quote
+
+from include.errors import InvalidKey
 
 BASE = "base/"
 UPLOADS = "uploads/"
 FEEDBACK = "feedback/"
 REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
-FACTS_VERSION = 2  # raise it when facts mean something else; the old ones are then ignored
+MAX_NAME = 200  # characters of a run in a key: file systems allow 255
+FACTS_VERSION = 3  # increase when facts change their meaning; older facts are then ignored
 
-LAKE = "lake.json"  # base set and seed, write-once
-SECRET = "secret"  # key of the uploads' fingerprints, write-once
-LATEST_RUN = "runs/latest.json"  # the last run that came to its end
+LAKE = "lake.json"  # base set, question and seed, write-once
+SECRET = "secret"  # HMAC key of all fingerprints and photo ids, write-once
+LATEST_RUN = "runs/latest.json"  # the last run that the gate decided
 BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
 
 
@@ -38,11 +41,14 @@ def upload_record(photo_id: str) -> str:
 
 
 def photo_id_of(key: str) -> str:
-    """The photo that a key of uploads, feedback, reviews or tombstones speaks of."""
+    """The photo id in a key of uploads, feedback, reviews or tombstones; in a review of a base photo, its sha256.
+
+    Raises ValueError for other keys.
+    """
     for prefix in (UPLOADS, FEEDBACK, REVIEWS, TOMBSTONES):
         if key.startswith(prefix):
             return key.removeprefix(prefix).split("/")[0].removesuffix(".json")
-    raise ValueError(f"key {key!r} is not about an upload")
+    raise ValueError(f"key {key!r} is not one of uploads, feedback, reviews or tombstones")
 
 
 def feedback(photo_id: str) -> str:
@@ -58,73 +64,38 @@ def tombstone(photo_id: str) -> str:
 
 
 def base_facts(members: str) -> str:
-    """One part of the base photos' facts; ``members`` is the hash of the keys in it."""
+    """A part of the base photos' facts; ``members`` is the sha256 of the keys in it."""
     return f"{BASE_FACTS}{members}.parquet"
 
 
 def thumbnails(facts: str) -> str:
-    """The small grey pictures of the base photos whose facts are the part ``facts``."""
+    """The greyscale thumbnails of the base photos whose facts have the key ``facts``."""
     return facts.replace("/base/", "/thumbnails/")
 
 
 def upload_facts(photo_id: str) -> str:
-    """Facts of an upload hold a small picture of it: inside its own folder, so that forgetting it forgets them."""
+    """Facts of an upload contain a thumbnail, so they are in its own folder and are deleted with it."""
     return f"{UPLOADS}{photo_id}/facts-v{FACTS_VERSION}.json"
 
 
-def copies(rules: str) -> str:
-    """Which photos were compared with each other by ``rules``, and which of them show the same picture."""
-    return f"facts/v{FACTS_VERSION}/copies-{rules}.parquet"
-
-
 def tuned(settings: str) -> str:
-    """What the last search for hyperparameters chose; ``settings`` is the hash of those that it was made with."""
+    """The result of the last hyperparameter search; ``settings`` is the hash of the settings that were not tuned."""
     return f"tuned/{settings}.json"
 
 
 def base_embeddings(version: str, members: str = "") -> str:
-    """One part of the base photos' features by the backbone ``version``; without ``members`` the prefix of all."""
-    return f"facts/v{FACTS_VERSION}/features/{version}/{members}"
+    """A part of the base photos' embeddings by the backbone ``version``; without ``members`` the prefix of all."""
+    return f"facts/v{FACTS_VERSION}/embeddings/{version}/{members}"
 
 
 def upload_embeddings(photo_id: str, version: str) -> str:
-    """Inside the upload's own folder, so that forgetting the upload forgets them."""
-    return f"{UPLOADS}{photo_id}/features-{version}"
+    """In the upload's own folder, so that they are deleted with it."""
+    return f"{UPLOADS}{photo_id}/embeddings-{version}"
 
 
 def quarantine(key: str) -> str:
-    """Why the photo under ``key`` cannot be used."""
+    """The reason why the photo under ``key`` cannot be used."""
     return f"quarantine/{key}.json"
-
-
-def manifest(digest: str) -> str:
-    return f"datasets/{digest}/manifest.parquet"
-
-
-def dataset_page(digest: str, name: str) -> str:
-    """A page for people, or a table for tools, beside the manifest."""
-    return f"datasets/{digest}/{name}"
-
-
-def dataset_report(digest: str) -> str:
-    return f"datasets/{digest}/report.json"
-
-
-def dataset_validation(digest: str, kind: str) -> str:
-    """What was found about the photos before they were published; ``kind`` is json or html."""
-    return f"datasets/{digest}/validation.{kind}"
-
-
-def run_table(run: str, step: str) -> str:
-    return f"runs/{run_name(run)}/{step}.parquet"
-
-
-def run_json(run: str, step: str) -> str:
-    return f"runs/{run_name(run)}/{step}.json"
-
-
-def run_html(run: str, step: str) -> str:
-    return f"runs/{run_name(run)}/{step}.html"
 
 
 def shard(run: str, number: int) -> str:
@@ -132,18 +103,132 @@ def shard(run: str, number: int) -> str:
 
 
 def progress(run: str, task: str = "") -> str:
-    """How far a long task of a run is; without ``task`` the prefix of all."""
+    """The progress of a long task of a run; without ``task`` the prefix of all."""
     return f"runs/{run_name(run)}/progress/{task}" + (".json" if task else "")
 
 
 def shard_progress(shard: str) -> str:
+    """The progress of `describe` on the shard under the key ``shard``."""
     return shard.replace("/shards/", "/progress/describe-")
 
 
 def predictions(day: str, run: str) -> str:
+    """The answers of one run; ``day`` is a date in ISO 8601."""
     return f"predictions/dt={day}/{run_name(run)}.jsonl"
 
 
 def run_name(run: str) -> str:
-    """An Airflow run id as one safe name."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", run)
+    """An Airflow run id as a part of a key: other characters than letters, digits and ``_.-~`` become ``=`` and two hex
+    digits, so that two ids never share a name. Raises InvalidKey.
+    """
+    name = quote(run, safe="").replace("%", "=")
+    if name in ("", ".", "..") or len(name) > MAX_NAME:
+        raise InvalidKey(f"the run id {run!r} cannot name a run: give it 1 to {MAX_NAME} letters, digits or hyphens")
+    return name
+
+
+def near_duplicates(rules: str) -> str:
+    """The photos that were compared by ``rules`` (distance and similarity), and which are near-duplicates."""
+    return f"facts/v{FACTS_VERSION}/near-duplicates-{rules}.parquet"
+
+
+def manifest(digest: str) -> str:
+    return f"datasets/{digest}/manifest.parquet"
+
+
+def dataset_report(digest: str) -> str:
+    return f"datasets/{digest}/report.json"
+
+
+def dataset_card(digest: str) -> str:
+    """The page that describes a dataset version."""
+    return f"datasets/{digest}/card.html"
+
+
+def dataset_clusters(digest: str) -> str:
+    """The page that shows its clusters of near-duplicates."""
+    return f"datasets/{digest}/clusters.html"
+
+
+def dataset_statuses(digest: str) -> str:
+    """The status of every photo of the snapshot."""
+    return f"datasets/{digest}/statuses.parquet"
+
+
+def dataset_validation(digest: str) -> str:
+    """The results of the data checks that the dataset passed."""
+    return f"datasets/{digest}/validation.json"
+
+
+def dataset_validation_page(digest: str) -> str:
+    return f"datasets/{digest}/validation.html"
+
+
+def run_base(run: str) -> str:
+    """The base photos as they were when the run began."""
+    return _of_run(run, "base.parquet")
+
+
+def run_uploads(run: str) -> str:
+    """The uploads as they were when the run began."""
+    return _of_run(run, "uploads.parquet")
+
+
+def run_inputs(run: str) -> str:
+    """The digest of all that the run depends on."""
+    return _of_run(run, "inputs.json")
+
+
+def run_deduplicated(run: str) -> str:
+    return _of_run(run, "deduplicated.parquet")
+
+
+def run_labels(run: str) -> str:
+    return _of_run(run, "labels.parquet")
+
+
+def run_sample(run: str) -> str:
+    return _of_run(run, "sample.parquet")
+
+
+def run_validation(run: str) -> str:
+    return _of_run(run, "validation.json")
+
+
+def run_validation_page(run: str) -> str:
+    return _of_run(run, "validation.html")
+
+
+def run_hyperparameters(run: str) -> str:
+    return _of_run(run, "hyperparameters.json")
+
+
+def run_evaluation(run: str) -> str:
+    return _of_run(run, "evaluation.json")
+
+
+def run_scores(run: str) -> str:
+    """The score of every photo of val and test."""
+    return _of_run(run, "scores.parquet")
+
+
+def run_version(run: str) -> str:
+    """The model version that the run registered."""
+    return _of_run(run, "version.json")
+
+
+def run_model_checks(run: str) -> str:
+    return _of_run(run, "model_checks.json")
+
+
+def run_decision(run: str) -> str:
+    """What the gate decided; write-once."""
+    return _of_run(run, "decision.json")
+
+
+def run_report(run: str) -> str:
+    return _of_run(run, "report.json")
+
+
+def _of_run(run: str, name: str) -> str:
+    return f"runs/{run_name(run)}/{name}"

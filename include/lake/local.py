@@ -8,11 +8,11 @@ from uuid import uuid4
 from include.errors import ObjectNotFound, PreconditionFailed
 from include.lake.base import check_key
 
-UNFINISHED = ".unfinished"  # writes in progress; never listed, never read
+UNFINISHED = ".unfinished"  # the folder of drafts; ``keys`` does not list it
 
 
 class LocalStore:
-    """Writes beside the objects, then renames: what a key names is always whole."""
+    """Writes to a draft file, then renames or hard-links it to its key, so an object is never partial."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -25,11 +25,11 @@ class LocalStore:
             raise ObjectNotFound(f"no object {key!r} in {self.root}") from None
 
     def write(self, key: str, body: bytes) -> None:
-        self._place(key, body, os.replace)
+        self._publish(key, body, os.replace)
 
     def create(self, key: str, body: bytes) -> None:
         try:
-            self._place(key, body, os.link)  # a hard link fails where the name is taken, in one step
+            self._publish(key, body, os.link)  # unlike a rename, a hard link fails if the name exists
         except FileExistsError:
             raise PreconditionFailed(f"object {key!r} exists already in {self.root}") from None
 
@@ -49,7 +49,7 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
-    def _place(self, key: str, body: bytes, move: Callable[[Path, Path], None]) -> None:
+    def _publish(self, key: str, body: bytes, move: Callable[[Path, Path], None]) -> None:
         target = self._path(key)
         draft = self.unfinished / uuid4().hex
         draft.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ class LocalStore:
 
 
 def _names(folder: Path) -> list[str]:
-    """What the folder holds, folders with a slash at the end: sorted so, paths come in the order of whole keys."""
+    """The names in a folder, subfolders with a slash at the end: sorted like this, whole keys come in order."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name != UNFINISHED]

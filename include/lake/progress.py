@@ -1,4 +1,4 @@
-"""How far a long task is: a line in its log, and an object that the demo and others may read."""
+"""Progress of a long task: a line in its log, and an object in the lake that the demo reads."""
 
 import logging
 import time
@@ -12,10 +12,10 @@ INTERVAL = 5.0  # seconds
 
 
 class Progress:
-    """Counts what is done of ``total``; the object under ``key`` is {"done": int, "total": int, "unit": str}.
+    """Counts finished units; the object under ``key`` is {"done": int, "total": int, "unit": str}.
 
-    The object is written at once, for it may still hold what an earlier try of the task left. A write that fails fails
-    the task, as all its writes to the lake do.
+    The object is written at once, because an earlier try of the task may have left one. An error while writing fails
+    the task, like any other write to the lake.
     """
 
     def __init__(self, store: ObjectStore, key: str, *, total: int, unit: str, done: int = 0) -> None:
@@ -24,7 +24,7 @@ class Progress:
         self._write()
 
     def advance(self, count: int = 1) -> None:
-        """Add to what is done; log and object follow every few seconds, and at the end."""
+        """Count ``count`` more units as done; log and write at most every INTERVAL seconds, and at the end."""
         self.done += count
         if self.done >= self.total or time.monotonic() - self._written >= INTERVAL:
             self._write()

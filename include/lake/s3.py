@@ -1,4 +1,4 @@
-"""A bucket as an object store; the only place that knows boto3."""
+"""A bucket as an object store; the only module that imports boto3."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +12,12 @@ from include.lake.base import check_key
 
 MISSING = {"NoSuchKey", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}
-RACING = {"ConditionalRequestConflict", "409"}  # S3 asks the loser of a race between two creates to try again
+RACING = {"ConditionalRequestConflict", "409"}  # S3 asks one of two concurrent creates to try again
 CREATE_TRIES = 5
 
 
 def connect(endpoint_url: str | None) -> Any:
-    """A client from boto3's usual credential chain; ``endpoint_url`` names an S3-compatible server."""
+    """A client with boto3's default credential chain; ``endpoint_url`` is that of an S3-compatible server."""
     style = {"addressing_style": "path"} if endpoint_url else {}
     retries = {"mode": "standard", "max_attempts": 5}
     config = Config(retries=retries, connect_timeout=10, read_timeout=60, max_pool_connections=32, s3=style)
@@ -25,7 +25,7 @@ def connect(endpoint_url: str | None) -> Any:
 
 
 class S3Store:
-    """S3 makes each put atomic; we only name its errors. The client is handed in and may be shared by threads."""
+    """S3 puts are atomic; this class only translates errors. The client is injected, and threads may share it."""
 
     def __init__(self, client: Any, bucket: str) -> None:
         self.client = client
@@ -73,7 +73,7 @@ class S3Store:
         self.client.delete_object(Bucket=self.bucket, Key=check_key(key))
 
     def ensure_bucket(self) -> None:
-        """Make the bucket where it is missing: for the S3 server of the local stack and for tests."""
+        """Create the bucket if it is missing: for the S3 server of the local stack and for tests."""
         if self.bucket not in {bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]}:
             self.client.create_bucket(Bucket=self.bucket)
 

@@ -1,4 +1,4 @@
-"""Pictures inside a page: small photos, never of an upload, and drawings as data URLs."""
+"""Thumbnails for HTML pages: of base photos only, never of uploads."""
 
 import base64
 import io
@@ -12,28 +12,33 @@ from include.images.decoding import decode
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
 
-SIDE = 128  # the longer side of a picture, in pixels
+SIDE = 128  # pixels of the longer side, at most
 
 
 def small_pictures(store: ObjectStore, keys: Iterable[str]) -> dict[str, str]:
-    """JPEGs as base64, by the key of the photo; of base photos only, each of which is read once."""
-    wanted = sorted({key for key in keys if key.startswith(layout.BASE)})
-    return dict(zip(wanted, map(_shrink, read_many(store, wanted)), strict=True))
+    """Thumbnails of the base photos among ``keys``, by key, as base64 of a JPEG. Raises ObjectNotFound or NotAPhoto."""
+    base = sorted({key for key in keys if key.startswith(layout.BASE)})
+    return dict(zip(base, map(_thumbnail, read_many(store, base)), strict=True))
 
 
 def add_pictures(photos: pd.DataFrame, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A record of each photo with its ``picture``; an upload has its ``photo_id`` instead, and none as picture."""
-    return [photo | _identity(photo["key"], pictures) for photo in photos.to_dict("records")]
+    """A dict for each photo, with its ``picture``; for an upload that is None, and its ``photo_id`` is added."""
+    return [photo | _picture_or_id(photo["key"], pictures) for photo in photos.to_dict("records")]
 
 
-def _identity(key: str, pictures: Mapping[str, str]) -> dict[str, str | None]:
+def _picture_or_id(key: str, pictures: Mapping[str, str]) -> dict[str, str | None]:
     uploaded = key.startswith(layout.UPLOADS)
     return {"photo_id": layout.photo_id_of(key), "picture": None} if uploaded else {"picture": pictures[key]}
 
 
-def _shrink(body: bytes) -> str:
+def _thumbnail(body: bytes) -> str:
     image = decode(body, draft=SIDE)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def data_url(body: bytes, media_type: str) -> str:
+    """A picture that a page carries in itself."""
+    return f"data:{media_type};base64,{base64.b64encode(body).decode()}"

@@ -1,4 +1,4 @@
-"""The one environment that every page for people is rendered in."""
+"""The Jinja environment of all templates. Values in HTML are escaped, and undefined names raise UndefinedError."""
 
 from pathlib import Path
 

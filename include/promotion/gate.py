@@ -10,7 +10,7 @@ Bools = NDArray[np.bool_]
 
 
 def decide(
-    is_cat: Bools,
+    is_positive: Bools,
     from_base: Bools,
     challenger: VersionScores,
     champion: VersionScores | None,
@@ -19,18 +19,18 @@ def decide(
     min_recall: float,
     seed: int,
 ) -> Decision:
-    """Check two models by the same test photos; every rule is told with its figures, passed or not.
+    """Compare two models on the same test photos; every rule carries its metrics, passed or not.
 
-    ``is_cat`` and ``from_base`` are bool, shape (photos,); a model's ``probability`` is float, NaN where it gave none.
-    Floors count on the base photos only. A champion that could not be scored cannot be compared with: floors only.
+    ``is_positive`` and ``from_base`` are bool, shape (photos,). The probabilities are NaN where a model failed.
+    Floors count on the base photos only. Without a champion that could be scored, only the floors decide.
     """
-    rules = [_scored(challenger)]
+    rules = [_answers(challenger)]
     if rules[0].passed:
-        called = challenger.probability >= challenger.threshold
-        hits = int((is_cat & called & from_base).sum())
-        rules.append(_floor("precision", hits, int((called & from_base).sum()), min_precision))
-        rules.append(_floor("recall", hits, int((is_cat & from_base).sum()), min_recall))
-        rules.append(_not_worse(is_cat, challenger, champion, seed))
+        predicted = challenger.probability >= challenger.threshold
+        hits = int((is_positive & predicted & from_base).sum())
+        rules.append(_floor("precision", hits, int((predicted & from_base).sum()), min_precision))
+        rules.append(_floor("recall", hits, int((is_positive & from_base).sum()), min_recall))
+        rules.append(_not_worse(is_positive, challenger, champion, seed))
     return Decision(
         better=all(rule.passed for rule in rules),
         challenger=challenger.version,
@@ -39,18 +39,19 @@ def decide(
     )
 
 
-def difference(is_cat: Bools, new: NDArray, old: NDArray, *, seed: int, resamples: int = RESAMPLES) -> NDArray:
+def difference(is_positive: Bools, new: NDArray, old: NDArray, *, seed: int, resamples: int = RESAMPLES) -> NDArray:
     """Average precision of ``new`` minus that of ``old`` on the same photos, once per paired bootstrap resample.
 
     float64, shape (resamples,): both models are scored on the same drawn photos (Efron & Tibshirani, 1993, ch. 8 & 16).
     """
-    drawn = bootstrap_weights(len(is_cat), seed=seed, resamples=resamples)
-    return np.concatenate(
-        [average_precision(is_cat, new, weights) - average_precision(is_cat, old, weights) for weights in drawn]
-    )
+    differences = [
+        average_precision(is_positive, new, weights) - average_precision(is_positive, old, weights)
+        for weights in bootstrap_weights(len(is_positive), seed=seed, resamples=resamples)
+    ]
+    return np.concatenate(differences)
 
 
-def _scored(challenger: VersionScores) -> Rule:
+def _answers(challenger: VersionScores) -> Rule:
     if challenger.problem:
         return Rule("challenger answers", False, f"it cannot be scored: {challenger.problem}")
     missing = int(np.isnan(challenger.probability).sum())
@@ -58,19 +59,18 @@ def _scored(challenger: VersionScores) -> Rule:
 
 
 def _floor(name: str, hits: int, of: int, minimum: float) -> Rule:
-    found = hits / of if of else 0.0
-    return Rule(f"minimum {name}", found >= minimum, f"{name} {found:.3f} ({hits} of {of}), at least {minimum:.3f}")
+    value = hits / of if of else 0.0
+    return Rule(f"minimum {name}", value >= minimum, f"{name} {value:.3f} ({hits} of {of}), at least {minimum:.3f}")
 
 
-def _not_worse(is_cat: Bools, challenger: VersionScores, champion: VersionScores | None, seed: int) -> Rule:
+def _not_worse(is_positive: Bools, challenger: VersionScores, champion: VersionScores | None, seed: int) -> Rule:
     name = "not worse than the champion"
     if champion is None:
         return Rule(name, True, "there is no champion yet: floors only")
     if champion.problem or np.isnan(champion.probability).any():
         reason = champion.problem or "it gives no score for some photos"
         return Rule(name, True, f"version {champion.version} cannot be compared with: {reason}; floors only")
-    low, middle, high = np.quantile(
-        difference(is_cat, challenger.probability, champion.probability, seed=seed), [0.025, 0.5, 0.975]
-    )
-    told = f"average precision {middle:+.4f} against version {champion.version}, 95 % of resamples in "
-    return Rule(name, bool(high >= 0), f"{told}{low:+.4f} to {high:+.4f}; refused when all of it is below zero")
+    differences = difference(is_positive, challenger.probability, champion.probability, seed=seed)
+    low, middle, high = np.quantile(differences, [0.025, 0.5, 0.975])
+    measured = f"average precision {middle:+.4f} against version {champion.version}, 95 % of resamples in "
+    return Rule(name, bool(high >= 0), f"{measured}{low:+.4f} to {high:+.4f}; not better when all of it is below zero")

@@ -1,17 +1,21 @@
-"""What a person reads beside a model version in MLflow: its dataset, its metrics, and what the gate said of it."""
+"""What a person reads beside a model and its versions in MLflow."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from include.pages.rendering import PAGES
+from include.question import Question
 from include.records import Decision
 
-MODEL_DESCRIPTION = (
-    "Says of a photo whether it shows a cat. The alias `champion` names the version that serves; the DAG `retrain` "
-    "moves it when a new version passes the gate, and `python -m include.promotion.console` by hand."
-)
+
+def describe_model(question: Question) -> str:
+    """Markdown, beside the registered model."""
+    return (
+        f"Answers for a photo: {question.text} The alias `champion` names the version that serves. The DAG `retrain` "
+        "moves it when a new version passes the gate; `cat-retrain promote VERSION` moves it by hand."
+    )
 
 
 def render_description(evaluation: Mapping[str, Any], decision: Decision) -> str:
-    """Markdown, from the ``evaluation.json`` of a run and its decision."""
+    """Markdown, beside a version: from the ``evaluation.json`` of its run, and the gate's decision."""
     return PAGES.get_template("description.md.j2").render(evaluation=evaluation, decision=decision).strip()

@@ -1,13 +1,13 @@
-"""Why a photo is called a cat: what each place of it adds to the log-odds, from one forward pass, laid over the photo.
+"""Why a photo is positive: what each place of it adds to the log-odds, from one forward pass, laid over the photo.
 
 Every network here ends in a mean over the places of its last feature map and a linear layer, so that each logit is a
-sum over the places. For the log-odds of cat against all other kinds, which are no such sum, a place counts by its
-Aumann-Shapley value ("integrated gradients", Sundararajan, Taly & Yan, ICML 2017): here a weighted sum over the kinds.
+sum over the places. For the log-odds of the positive classes, which are no such sum, a place counts by its
+Aumann-Shapley value ("integrated gradients", Sundararajan, Taly & Yan, ICML 2017): here a sum over the classes.
 """
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -20,12 +20,11 @@ from scipy.special import softmax
 
 from include.backbone.features import freeze
 from include.errors import ModelError
-from include.records import CAT
 from include.training.losses import HEAD, POOL
 
-STEPS = 32  # between an average photo and this one, where the weights of the other kinds are averaged
+STEPS = 32  # between an average photo and this one, where the weights of the classes are averaged
 SIDE = 384  # the longer side of the picture, in pixels
-FOR_CAT, AGAINST = np.array([214, 39, 40]), np.array([31, 119, 180])
+FOR, AGAINST = np.array([214, 39, 40]), np.array([31, 119, 180])
 STRENGTH = 0.7  # how much of the photo the strongest colour hides
 
 Floats = NDArray[np.float64]
@@ -36,7 +35,7 @@ Explainer = Callable[[NDArray[np.uint8]], Floats]
 class LinearPart:
     """What follows the feature map: logits = mean over places of (features - ``mean``) @ ``kernel``, plus ``average``.
 
-    Shapes (channels,), (channels, kinds) and (kinds,). ``mean`` are the features of an average training photo, and
+    Shapes (channels,), (channels, classes) and (classes,). ``mean`` are the features of an average training photo, and
     ``average`` its logits; of a network that does not standardise its features, those of a photo without any.
     """
 
@@ -45,8 +44,8 @@ class LinearPart:
     average: Floats
 
 
-def explain_by(network: keras.Model) -> Explainer:
-    """The function from a photo, uint8 (size, size, 3), to the share of each place in the log-odds of cat.
+def explain_by(network: keras.Model, positive_classes: Sequence[int]) -> Explainer:
+    """The function from a photo, uint8 (size, size, 3), to the share of each place in the log-odds of positive.
 
     The shares are float64, shape (rows, columns) of the last feature map: 7 x 7 of the default network. They add up to
     the log-odds of this photo less those of an average one. They are approximate: exact for the linear part alone, but
@@ -54,7 +53,12 @@ def explain_by(network: keras.Model) -> Explainer:
     """
     part = linear_part(network)
     feature_map = freeze(keras.Model(network.input, network.get_layer(POOL).input))
-    return lambda photo: smooth(log_odds_shares(class_shares(feature_map(photo[None])[0], part), part.average))
+
+    def explain(photo: NDArray[np.uint8]) -> Floats:
+        shares = class_shares(feature_map(photo[None])[0], part)
+        return smooth(log_odds_shares(shares, part.average, positive_classes))
+
+    return explain
 
 
 def linear_part(network: keras.Model) -> LinearPart:
@@ -75,20 +79,25 @@ def linear_part(network: keras.Model) -> LinearPart:
 
 
 def class_shares(feature_map: NDArray[np.float32], part: LinearPart) -> Floats:
-    """What each place adds to each logit of an average photo: (rows, columns, channels) -> (rows, columns, kinds)."""
+    """What each place adds to each logit of an average photo: (rows, columns, channels) -> (rows, columns, classes)."""
     rows, columns, _ = feature_map.shape
     return np.asarray((feature_map - part.mean) @ part.kernel / (rows * columns))
 
 
-def log_odds_shares(shares: Floats, average: Floats) -> Floats:
-    """The share for cat less those for the other kinds, weighted by their softmax: shape (rows, columns).
+def log_odds_shares(shares: Floats, average: Floats, positive_classes: Sequence[int]) -> Floats:
+    """The shares for the positive classes less those for the others, each group weighted by its softmax.
 
-    The softmax is averaged over the straight way from an average photo to this one. At the photo alone it ignores all
-    other kinds but the likeliest, and the shares do not add up (docs/adr/0018).
+    Shape (rows, columns). The softmax is averaged on the straight line from an average photo to this one. At the photo
+    alone it would ignore all classes but the likeliest, and the shares would not add up (docs/adr/0018).
     """
-    way = average + np.linspace(0.5 / STEPS, 1 - 0.5 / STEPS, STEPS)[:, None] * shares.sum(axis=(0, 1))
-    weights = softmax(np.delete(way, CAT, axis=1), axis=1).mean(axis=0)
-    return np.asarray(shares[..., CAT] - np.delete(shares, CAT, axis=-1) @ weights)
+    line = average + np.linspace(0.5 / STEPS, 1 - 0.5 / STEPS, STEPS)[:, None] * shares.sum(axis=(0, 1))
+    positive = np.isin(np.arange(len(average)), positive_classes)
+    return _weighted(shares, line, positive) - _weighted(shares, line, ~positive)
+
+
+def _weighted(shares: Floats, line: Floats, classes: NDArray[np.bool_]) -> Floats:
+    weights = softmax(line[:, classes], axis=1).mean(axis=0)
+    return np.asarray(shares[..., classes] @ weights)
 
 
 def smooth(heat: Floats) -> Floats:
@@ -99,14 +108,14 @@ def smooth(heat: Floats) -> Floats:
 
 
 def lay_over(photo: Image.Image, heat: Floats) -> str:
-    """The photo in grey, red where a region speaks for a cat and blue where against: a PNG as base64."""
+    """The photo in grey, red where a region speaks for positive and blue where against: a PNG as base64."""
     small = photo.copy()
     small.thumbnail((SIDE, SIDE))
     scaled = Image.fromarray((heat / max(np.abs(heat).max(), 1e-12)).astype(np.float32))
     warmth = np.clip(np.asarray(scaled.resize(small.size, Image.Resampling.BICUBIC)), -1, 1)[..., None]
     veil = STRENGTH * np.abs(warmth)
     grey = np.asarray(small.convert("L"), float)[..., None]
-    mixed = (1 - veil) * grey + veil * np.where(warmth > 0, FOR_CAT, AGAINST)
+    mixed = (1 - veil) * grey + veil * np.where(warmth > 0, FOR, AGAINST)
     file = io.BytesIO()
     Image.fromarray(mixed.round().astype(np.uint8)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ PACKAGES = ("mlflow", "tensorflow", "keras", "pillow", "numpy", "pandas", "pydan
 EXPLAIN = "explain"  # the param: also say why, with a picture for each photo
 OUTPUT = [
     ColSpec(DataType.double, "probability", required=False),
-    ColSpec(DataType.boolean, "is_cat", required=False),
+    ColSpec(DataType.boolean, "is_positive", required=False),
     ColSpec(DataType.boolean, "unsure", required=False),
     ColSpec(DataType.double, "threshold"),
     ColSpec(DataType.string, "model_version"),
@@ -39,7 +40,7 @@ SIGNATURE = ModelSignature(
 
 
 class CatModel(PythonModel):
-    """What the model server calls. ``model_version`` is set by whoever loads it: only the registry knows it."""
+    """What the model server calls. ``load`` sets ``model_version``, which only the registry knows."""
 
     model_version = "unregistered"
 
@@ -49,14 +50,14 @@ class CatModel(PythonModel):
         from include.training.safe_keras import load_network
 
         network = load_network(context.artifacts["network"])
-        self.score, self.explain = freeze(network), explain_by(network)
-        self.rule = DecisionRule(**json.loads(Path(context.artifacts["decision_rule"]).read_text()))
+        self.rule = DecisionRule.of(json.loads(Path(context.artifacts["decision_rule"]).read_text()))
+        self.score, self.explain = freeze(network), explain_by(network, self.rule.positive_classes)
         self.size = int(network.input_shape[1])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
 
-        With the param ``explain`` each verdict has a picture of what spoke for it.
+        With the param ``explain`` each verdict has a picture of what speaks for it.
         """
         images = model_input["image"]
         photos, errors = self._decode(images)
@@ -91,8 +92,9 @@ class CatModel(PythonModel):
         return lay_over(decode(body, draft=SIDE), self.explain(photo))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
-        unsure, missing, count = is_unsure(probability, self.rule), np.isnan(probability), len(errors)
-        verdict = {"probability": probability, "is_cat": probability >= self.rule.threshold, "unsure": unsure}
+        missing, count = np.isnan(probability), len(errors)
+        verdict = {"probability": probability, "is_positive": self.rule.is_positive(probability)}
+        verdict |= {"unsure": self.rule.is_unsure(probability)}
         columns = {name: _without(values, missing) for name, values in verdict.items()}
         columns |= {"threshold": np.full(count, self.rule.threshold), "error": np.array(errors, object)}
         columns |= {"model_version": np.full(count, self.model_version, object)}
@@ -108,15 +110,10 @@ def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     return objects
 
 
-def is_unsure(probability: np.ndarray, rule: DecisionRule) -> np.ndarray:
-    """Whether a verdict could as well be the other one, on either side of the threshold; bool, shape (photos,)."""
-    return (probability >= rule.unsure_from) & (probability <= rule.unsure_to)
-
-
 def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:
     """Write a model version as MLflow keeps it: a ``.keras`` file, the decision rule as JSON, and the entry file."""
     rule_file = folder / "decision_rule.json"
-    rule_file.write_text(json.dumps(rule.__dict__))
+    rule_file.write_text(json.dumps(asdict(rule)))
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=str(ENTRY),

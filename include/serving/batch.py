@@ -1,8 +1,7 @@
-"""The task of `predict_batch`: ask the live server about many photos, and keep the answers in the lake."""
+"""The task of `predict_batch`: predict many photos with the live server, and store the answers in the lake."""
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from include.ingestion.uploads import collect_uploads
@@ -12,11 +11,15 @@ from include.serving.predict_folder import Named, predict_all, read_folder, read
 from include.settings import Settings
 
 
-def predict_batch(store: ObjectStore, run: str, folder: str) -> dict[str, str | int]:
-    """Task: ask about every photo; returns the key of the answers and their number. Raises ServerError."""
+def predict_batch(store: ObjectStore, run: str, settings: Settings, *, folder: str, day: str) -> dict[str, str | int]:
+    """Task: predict every photo of ``folder``, or of the uploads when it is empty. Raises ServerError.
+
+    ``day`` (ISO 8601) is that of the run, so that a retry after midnight writes the same object. Returns its key and
+    the number of photos.
+    """
     photos = _from_folder(Path(folder)) if folder else _from_uploads(store)
-    rows = list(predict_all(Settings(), photos))
-    key = layout.predictions(datetime.now(UTC).date().isoformat(), run)
+    rows = list(predict_all(settings, photos))
+    key = layout.predictions(day, run)
     store.write(key, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return {"key": key, "photos": len(rows)}
 
@@ -27,6 +30,6 @@ def _from_folder(folder: Path) -> Iterator[Named]:
 
 
 def _from_uploads(store: ObjectStore) -> Iterator[Named]:
-    """A photo that went missing, by a person's hand or by being forgotten just now, is unreadable like a file."""
+    """A photo that went missing, or was deleted just now, counts as unreadable."""
     keys = [str(row["key"]) for row in collect_uploads(store)]
     yield from zip(keys, read_existing(store, keys), strict=True)

@@ -1,4 +1,4 @@
-"""The way in for the app, the DAGs and the command line: photo bytes to verdicts."""
+"""HTTP client of the model server, for the app, the DAGs and the command line."""
 
 import base64
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import httpx
 from include.errors import NoModelYet, ServerError
 from include.records import Verdict
 
-ENVELOPE = 1_000  # bytes of a request that are no photos; more than enough for the JSON around a batch
-TIMEOUT = 60.0  # seconds; an answer takes milliseconds, unless a new model is loaded beside it
+ENVELOPE = 1_000  # bytes of a request around its photos; more than enough for the JSON of a batch
+TIMEOUT = 60.0  # seconds; an answer takes milliseconds, but longer while the server loads a new model
 
 
 def predict(url: str, photos: Sequence[bytes], *, explain: bool = False) -> list[Verdict]:
-    """One verdict per photo, in order. Raises NoModelYet before the first champion, else ServerError.
+    """One verdict per photo, in order. Raises NoModelYet before the first champion, ServerError for any other failure.
 
-    With ``explain`` each has a picture of what spoke for it; the server takes only a few photos at once then.
+    With ``explain`` each verdict has a heat map; the server then accepts only a few photos per request.
     """
     rows = [[base64.b64encode(photo).decode()] for photo in photos]
     body = {"dataframe_split": {"columns": ["image"], "data": rows}, "params": {"explain": explain}}
@@ -30,12 +30,12 @@ def predict(url: str, photos: Sequence[bytes], *, explain: bool = False) -> list
 
 
 def bytes_of_photos(request_bytes: int) -> int:
-    """How many bytes of photos fit into a request: they travel as base64, four bytes for three."""
+    """How many bytes of photos fit into a request: base64 takes four bytes for three."""
     return max(request_bytes - ENVELOPE, 0) * 3 // 4
 
 
 def live(url: str) -> dict[str, Any]:
-    """What the server serves: model_version, dataset, since. Raises NoModelYet or ServerError."""
+    """What the server serves: model_version, dataset, since, rejected. Raises NoModelYet or ServerError."""
     return dict(_send("GET", f"{url}/live"))
 
 

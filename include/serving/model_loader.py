@@ -1,4 +1,4 @@
-"""The model that is served: follows the alias `champion`, verifies, loads and warms, then swaps."""
+"""The model that is served: watches the alias `champion`; downloads, verifies, loads and warms it, then swaps."""
 
 import json
 import logging
@@ -17,16 +17,17 @@ from mlflow.pyfunc import PyFuncModel
 from PIL import Image
 
 from include.errors import ModelError
+from include.files import replacing
 from include.records import CONTRACT
 from include.registry.package import EXPLAIN, tree_sha256
-from include.registry.versions import MODEL, SUM_TAG, champion_version, fetch, load
+from include.registry.versions import SUM_TAG, champion_version, fetch, load
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, connect
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0  # seconds
-REJECTED_SECONDS = 30.0  # seconds before a refused version is tried again: somebody may have mended it
+REJECTED_SECONDS = 30.0  # before a rejected version is tried again: somebody may have mended it
 LAST_GOOD = "last_good.json"
 
 
@@ -54,50 +55,57 @@ class ChampionWatcher:
     """Holds what is served. One thread polls, loads and swaps; readers only take ``served``."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self.folder = settings.home / "server"
         self.served: Served | None = None
-        self.refused: dict[str, str] = {}  # version -> why
+        self.rejected: dict[str, str] = {}  # version -> why
         self.ended = threading.Event()
         self._retry_at: dict[str, float] = {}
         self._client = connect(settings)
 
     def run(self, clock: Callable[[], float]) -> None:
-        """Look until ended; whatever goes wrong, the model that serves goes on serving."""
+        """Poll until ended; whatever goes wrong, the model that serves goes on serving."""
         MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)  # the next poll is the retry
         MLFLOW_HTTP_REQUEST_TIMEOUT.set(10)
         while not self.ended.is_set():
             try:
                 self.poll(clock())
             except Exception as error:  # MLflow is down, a disk is full ...: logged once a poll, and tried again
-                log.warning("cannot follow the champion now: %s", str(error).partition("\n")[0])
+                log.warning("cannot load the champion now: %s", str(error).partition("\n")[0])
                 self._fall_back()
             self.ended.wait(POLL_SECONDS)
 
     def poll(self, now: float) -> None:
-        """Serve the champion, if that is not served already; refuse it, with the reason, if it cannot be trusted."""
+        """Load the champion if it is new; reject it with a reason if verification fails."""
         version = champion_version(self._client)
+        self._forget_rejections(version)
         if version is None or self.served and self.served.version == version:
             return
         if now < self._retry_at.get(version, now):
             return
         try:
             self._serve(self._download(version))
-            self.refused.pop(version, None)
+            self.rejected.pop(version, None)
         except ModelError as error:
-            log.error("version %s is refused: %s", version, error)
-            self.refused[version] = str(error)
+            log.error("version %s is rejected: %s", version, error)
+            self.rejected[version] = str(error)
             self._retry_at[version] = now + REJECTED_SECONDS
             self._fall_back()
 
+    def _forget_rejections(self, champion: str | None) -> None:
+        """A version that is no longer champion may be mended before it becomes champion again."""
+        self.rejected = {version: reason for version, reason in self.rejected.items() if version == champion}
+        self._retry_at = {version: at for version, at in self._retry_at.items() if version == champion}
+
     def _download(self, version: str) -> CachedVersion:
-        """Fetch and verify a version into a folder of its own; a copy that is good already is not fetched again."""
-        tags = self._client.get_model_version(MODEL, version).tags
+        """Download and verify a version into a folder of its own; a good copy is not downloaded again."""
+        tags = self._client.get_model_version(self._client.name, version).tags
         wanted = CachedVersion(version, tags.get(DATASET_TAG, ""), tags.get(SUM_TAG, ""))
         if self._last_good() != wanted:
-            incoming = self._place(f"{version}.incoming")  # a version that is refused must not cost its good copy
+            incoming = self._place(f"{version}.incoming")  # a rejected version must not cost its good copy
             shutil.rmtree(incoming, ignore_errors=True)
             incoming.mkdir(parents=True)
-            fetch(self._client, version, incoming)
+            fetch(self._client, version, incoming, self._settings.question)
             shutil.rmtree(self._place(version), ignore_errors=True)
             incoming.replace(self._place(version))
         return wanted
@@ -111,9 +119,8 @@ class ChampionWatcher:
         self._save_last_good(copy)
 
     def _save_last_good(self, copy: CachedVersion) -> None:
-        draft = self.folder / f"{LAST_GOOD}.draft"
-        draft.write_text(json.dumps(asdict(copy)))
-        draft.replace(self.folder / LAST_GOOD)
+        with replacing(self.folder / LAST_GOOD) as draft:
+            draft.write_text(json.dumps(asdict(copy)))
         for other in self.folder.iterdir():
             if other.is_dir() and other.name != copy.version:
                 shutil.rmtree(other, ignore_errors=True)
@@ -142,7 +149,7 @@ class ChampionWatcher:
             log.exception("the last good copy cannot be served")
 
 
-def _ask(model: PyFuncModel, photo: bytes) -> dict[str, Any]:
+def _predict(model: PyFuncModel, photo: bytes) -> dict[str, Any]:
     answer = model.predict(pd.DataFrame({"image": [photo]}), params={EXPLAIN: True})
     return dict(answer.to_dict("records")[0])
 
@@ -152,7 +159,7 @@ def _warm(model: PyFuncModel) -> None:
     buffer = BytesIO()
     Image.new("RGB", (64, 64), "grey").save(buffer, "JPEG")
     try:
-        answer = _ask(model, buffer.getvalue())
+        answer = _predict(model, buffer.getvalue())
     except Exception as error:  # Keras raises many kinds
         raise ModelError(f"the model fails on a plain photo: {str(error)[:200]}") from error
     if answer["error"] is not None or not 0 <= answer["probability"] <= 1:

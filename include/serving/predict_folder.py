@@ -1,45 +1,44 @@
-"""Ask the live server about every photo of a folder.
+"""Predict every photo of a folder with the live server.
 
-`python -m include.serving.predict_folder FOLDER --out predictions.csv`. One row per file: file, probability, is_cat,
-unsure, model_version, error. A file that cannot be read has an error and stops nothing.
+One row per file: file, probability, is_positive, unsure, model_version, error. A file that cannot be read has an error
+and stops nothing.
 """
 
-import argparse
 import csv
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
 
-from include.errors import BaseDataMissing, CatError
+from include.errors import BaseDataMissing
+from include.files import replacing, visible_files
 from include.images.decoding import MAX_BYTES
 from include.records import Verdict
 from include.serving.client import bytes_of_photos, predict
 from include.settings import Settings
 
-COLUMNS = ["file", "probability", "is_cat", "unsure", "model_version", "error"]
+COLUMNS = ["file", "probability", "is_positive", "unsure", "model_version", "error"]
 BATCH = 16
 BATCH_BYTES = 8_000_000
 Named = tuple[str, bytes | None]  # none: the file cannot be read
 
 
 def predict_all(settings: Settings, photos: Iterable[Named]) -> Iterator[dict[str, Any]]:
-    """A row per photo, in order; asks in batches that a server with these settings takes. Raises ServerError."""
+    """A row per photo, in order, in batches that a server with these settings accepts. Raises ServerError."""
     room = bytes_of_photos(settings.max_request_bytes)
     largest = min(MAX_BYTES, room)
-    for some in _batches(photos, most=min(BATCH, settings.max_batch), most_bytes=min(BATCH_BYTES, room)):
-        problems = [_problem(body, largest) for _, body in some]
-        sent = [body for (_, body), problem in zip(some, problems, strict=True) if body is not None and not problem]
+    for batch in _batches(photos, most=min(BATCH, settings.max_batch), most_bytes=min(BATCH_BYTES, room)):
+        problems = [_problem(body, largest) for _, body in batch]
+        sent = [body for (_, body), problem in zip(batch, problems, strict=True) if body is not None and not problem]
         verdicts = iter(predict(settings.live_url, sent) if sent else [])
-        for (name, _), problem in zip(some, problems, strict=True):
+        for (name, _), problem in zip(batch, problems, strict=True):
             yield _unsent(name, problem) if problem else _row(name, next(verdicts))
 
 
 def read_folder(folder: Path) -> list[Path]:
     """Every file below the folder but hidden ones, in order; raises BaseDataMissing."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = visible_files(folder)
     if not files:
         raise BaseDataMissing(f"no files in {folder}: name a folder with photos")
     return files
@@ -57,17 +56,12 @@ def read_photo(path: Path) -> bytes | None:
 def predict_folder(settings: Settings, folder: Path, out: Path) -> int:
     """Write the answers as CSV, renamed into place when all are there; returns how many."""
     files = read_folder(folder)
-    photos = ((str(path.relative_to(folder)), read_photo(path)) for path in track(files, "Asking"))
+    photos = ((str(path.relative_to(folder)), read_photo(path)) for path in track(files, "Predicting"))
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f"{out.name}.draft")
-    try:
-        with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # a name may be any bytes
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(predict_all(settings, photos))
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(out) as draft, draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.DictWriter(file, COLUMNS)  # a file name may be any bytes
+        writer.writeheader()
+        writer.writerows(predict_all(settings, photos))
     return len(files)
 
 
@@ -84,7 +78,7 @@ def _batches(photos: Iterable[Named], *, most: int, most_bytes: int) -> Iterator
 
 
 def _problem(body: bytes | None, largest: int) -> str | None:
-    """Why a file is not even sent."""
+    """Why a file is not sent."""
     if body is None:
         return "unreadable: the file cannot be opened"
     return f"too_many_bytes: at most {largest:,} are sent" if len(body) > largest else None
@@ -96,21 +90,3 @@ def _unsent(name: str, problem: str) -> dict[str, Any]:
 
 def _row(name: str, verdict: Verdict) -> dict[str, Any]:
     return {"file": name} | {column: getattr(verdict, column) for column in COLUMNS[1:]}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("predictions.csv"))
-    options = parser.parse_args()
-    try:
-        count = predict_folder(Settings(), options.folder, options.out)
-    except CatError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stderr.write(f"{count} files answered in {options.out}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

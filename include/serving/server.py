@@ -1,7 +1,7 @@
 """The model server: MLflow's scoring protocol around a model that is swapped in memory.
 
-`python -m include.serving.server`. /invocations, /ping and /version as MLflow has them; /live tells what is served,
-/metrics counts for Prometheus. There is no endpoint that changes the model: the alias in the registry is the truth.
+`python -m include.serving.server`. /invocations, /ping and /version as MLflow has them; /live says what is served,
+/metrics counts for Prometheus. No endpoint changes the model: the alias in the registry decides.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ NO_MODEL = "no model yet"
 
 
 class RequestRejected(MlflowException):
-    """What the caller is told; MLflow's protocol lets only its own kind of error through unchanged."""
+    """An error for the caller; MLflow's protocol lets only its own class of errors through unchanged."""
 
-    def __init__(self, status: int, told: str) -> None:
-        super().__init__(told)
-        self.status, self.told = status, told
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason = status, message
 
 
 class LimitedModel:
@@ -57,21 +57,21 @@ class LimitedModel:
             raise
         except Exception as error:
             log.exception("version %s could not answer", self._served.version)
-            raise RequestRejected(500, "the model could not answer; the server's log tells why") from error
+            raise RequestRejected(500, "the model could not answer; the reason is in the server's log") from error
 
 
-def build_app(follower: ChampionWatcher, settings: Settings) -> FastAPI:
-    """The server around a follower; its thread runs as long as the app does."""
+def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
+    """The server around a ChampionWatcher, whose thread runs as long as the app does."""
     registry = CollectorRegistry()
     requests = Counter("cat_requests", "Requests to /invocations", ["status", "version"], registry=registry)
     seconds = Histogram("cat_request_seconds", "Time to answer /invocations", registry=registry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        thread = threading.Thread(target=follower.run, args=(time.monotonic,), daemon=True)
+        thread = threading.Thread(target=watcher.run, args=(time.monotonic,), daemon=True)
         thread.start()
         yield
-        follower.ended.set()
+        watcher.ended.set()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -86,7 +86,7 @@ def build_app(follower: ChampionWatcher, settings: Settings) -> FastAPI:
 
     @app.get("/live")
     async def live() -> Response:
-        return _live(follower)
+        return _live(watcher)
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -94,7 +94,7 @@ def build_app(follower: ChampionWatcher, settings: Settings) -> FastAPI:
 
     @app.post("/invocations")
     async def answer(request: Request) -> Response:
-        began, served = time.monotonic(), follower.served
+        began, served = time.monotonic(), watcher.served
         response = await _answer(request, served, settings)
         requests.labels(response.status_code, served.version if served else "none").inc()
         seconds.observe(time.monotonic() - began)
@@ -103,12 +103,12 @@ def build_app(follower: ChampionWatcher, settings: Settings) -> FastAPI:
     return app
 
 
-def _live(follower: ChampionWatcher) -> Response:
-    served = follower.served
+def _live(watcher: ChampionWatcher) -> Response:
+    served = watcher.served
     if served is None:
-        return JSONResponse({"error": NO_MODEL, "refused": follower.refused}, 503)
+        return JSONResponse({"error": NO_MODEL, "rejected": watcher.rejected}, 503)
     answer = {"model_version": served.version, "dataset": served.dataset, "since": served.since}
-    return JSONResponse(answer | {"refused": follower.refused})
+    return JSONResponse(answer | {"rejected": watcher.rejected})
 
 
 async def _answer(request: Request, served: Served | None, settings: Settings) -> Response:
@@ -118,8 +118,8 @@ async def _answer(request: Request, served: Served | None, settings: Settings) -
     if body is None:
         response = _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
     else:
-        kind = request.headers.get("content-type", "application/json")
-        response = await asyncio.to_thread(_invoke, body, kind, LimitedModel(served, settings))
+        content_type = request.headers.get("content-type", "application/json")
+        response = await asyncio.to_thread(_invoke, body, content_type, LimitedModel(served, settings))
     response.headers["X-Model-Version"] = served.version
     return response
 
@@ -135,19 +135,19 @@ async def _body(request: Request, limit: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _invoke(body: bytes, kind: str, model: LimitedModel) -> Response:
-    """MLflow's answer without what it tells of our inside: its errors carry a stack trace."""
+def _invoke(body: bytes, content_type: str, model: LimitedModel) -> Response:
+    """MLflow's answer, but without its stack traces."""
     try:
-        result = invocations(body.decode(), kind, model, model.metadata.get_input_schema())
+        result = invocations(body.decode(), content_type, model, model.metadata.get_input_schema())
         return Response(result.response, result.status, media_type=result.mimetype)
     except RequestRejected as error:
-        return _error(error.status, error.told)
+        return _error(error.status, error.reason)
     except (MlflowException, UnicodeDecodeError, ValueError) as error:
         log.info("a request could not be read: %s", type(error).__name__)
         return _error(400, 'send JSON like {"dataframe_split": {"columns": ["image"], "data": [["<base64>"]]}}')
     except Exception:
         log.exception("a request failed")
-        return _error(500, "the server could not answer; its log tells why")
+        return _error(500, "the server could not answer; the reason is in its log")
 
 
 def _error(status: int, message: str) -> Response:

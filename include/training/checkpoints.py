@@ -1,9 +1,9 @@
-"""What a killed training goes on from: one folder per epoch, on this machine's disk.
+"""Checkpoints of a training: a folder per epoch on the local disk, from which a killed training resumes.
 
-A checkpoint is written beside its place, synced, and renamed: it is whole or absent. Each attempt at one training takes
-a higher number than all before it and a folder of its own, into which it moves what they left. So a process that comes
-back writes where nobody reads, and learns from the numbers that it has lost. No lock is needed, which a process that
-stands still could hold for ever.
+A checkpoint is written to a draft folder, synced, and renamed: it is complete or absent. Each attempt at a training
+takes a higher number than all before it, and moves their checkpoints into a folder of its own. A stale process
+therefore writes where nobody reads, and learns from the numbers that it is superseded. There is no lock, because a
+suspended process could hold it for ever.
 """
 
 import json
@@ -22,16 +22,19 @@ from numpy.typing import NDArray
 
 from include.errors import AttemptSuperseded
 
-KEPT = 2  # the last ones; the best one stays as well
+KEPT = 2  # the latest checkpoints; the best one is kept as well
 
 Arrays = Sequence[NDArray]
-History = tuple[dict[str, float], ...]  # the figures of each epoch, in order
-ENDED_AT = "ended_at"  # among them, in milliseconds since 1970
+History = tuple[dict[str, float], ...]  # the metrics of each epoch, in order
+ENDED_AT = "ended_at"  # one of the metrics: milliseconds since 1970
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after ``len(history)`` epochs; arrays in the order of the network's and the optimizer's variables."""
+    """The state after ``len(history)`` epochs; arrays in the order of the network's and the optimizer's variables.
+
+    ``weights`` also holds the states of the network's random generators.
+    """
 
     weights: Arrays
     optimizer: Arrays
@@ -39,90 +42,96 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one training. Making this object takes them over from whoever held them."""
+    """The checkpoints of one training. Creating this object starts an attempt, which supersedes all before it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        earlier = _numbered(root, "attempt")
-        self.number = next(number for number in count(max(earlier, default=0) + 1) if _took(root, number))
-        self.folder = _place(root, "attempt", self.number)
+        earlier = _numbers(root, "attempt")
+        self.number = next(number for number in count(max(earlier, default=0) + 1) if _claim(root, number))
+        self.folder = _numbered_folder(root, "attempt", self.number)
         for number in earlier:
-            self._move_from(_place(root, "attempt", number))
+            self._move_from(_numbered_folder(root, "attempt", number))
 
     def confirm(self) -> None:
-        """Raises AttemptSuperseded if somebody has taken over."""
-        if self.number != max(_numbered(self.root, "attempt"), default=0):
+        """Raise AttemptSuperseded if a later attempt has started."""
+        if self.number != max(_numbers(self.root, "attempt"), default=0):
             raise AttemptSuperseded(
-                f"another process has taken over the training in {self.root.name}; this one stops, and needs no cure: "
-                "the other one's result counts"
+                f"another process has taken over the training in {self.root.name}; this one stops. Nothing "
+                "needs to be done: the result of the other process counts"
             )
 
     def save(self, checkpoint: Checkpoint, *, best: int) -> None:
-        """Put it in its place, and drop all but the last two and that of epoch ``best`` (from 1)."""
+        """Write a checkpoint; delete all but the last two and that of epoch ``best``, from 1.
+
+        Raises AttemptSuperseded.
+        """
         self.confirm()
-        draft, place = self.folder / "draft", _place(self.folder, "epoch", len(checkpoint.history))
-        with suppress(FileNotFoundError):  # whoever takes over removes this folder; the next lines tell
+        draft, target = self.folder / "draft", _numbered_folder(self.folder, "epoch", len(checkpoint.history))
+        with suppress(FileNotFoundError):  # a later attempt has removed the folder; ``confirm`` reports it
             draft.mkdir(exist_ok=True)
             _write(draft / "weights.npz", checkpoint.weights)
             _write(draft / "optimizer.npz", checkpoint.optimizer)
             (draft / "history.json").write_text(json.dumps(checkpoint.history))
             _sync(draft / "history.json")
         self.confirm()
-        shutil.rmtree(place, ignore_errors=True)  # where a torn one was passed over
-        draft.rename(place)
+        shutil.rmtree(target, ignore_errors=True)  # a damaged checkpoint that was skipped
+        draft.rename(target)
         _sync(self.folder)
         for epoch in self.epochs()[:-KEPT]:
             if epoch != best:
-                shutil.rmtree(_place(self.folder, "epoch", epoch), ignore_errors=True)
+                shutil.rmtree(_numbered_folder(self.folder, "epoch", epoch), ignore_errors=True)
 
     def epochs(self) -> list[int]:
-        """How many epochs each checkpoint holds, in order."""
-        return _numbered(self.folder, "epoch")
+        """The number of finished epochs of each checkpoint, in ascending order."""
+        return _numbers(self.folder, "epoch")
 
     def latest(self) -> Checkpoint | None:
-        """The last one; one that a broken disk has torn is passed over."""
+        """The latest checkpoint that can be read, if any; damaged ones are skipped. Raises AttemptSuperseded."""
         for epoch in reversed(self.epochs()):
             with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
                 return self.read(epoch)
         return None
 
     def read(self, epoch: int) -> Checkpoint:
-        """The one after ``epoch`` epochs; raises AttemptSuperseded if somebody has taken over."""
+        """The checkpoint after ``epoch`` epochs. Raises AttemptSuperseded."""
         self.confirm()
-        place = _place(self.folder, "epoch", epoch)
-        history = json.loads((place / "history.json").read_text())
-        return Checkpoint(_read(place / "weights.npz"), _read(place / "optimizer.npz"), tuple(history))
+        folder = _numbered_folder(self.folder, "epoch", epoch)
+        history = json.loads((folder / "history.json").read_text())
+        return Checkpoint(_read(folder / "weights.npz"), _read(folder / "optimizer.npz"), tuple(history))
 
     def clear(self) -> None:
-        """The training is done and its result kept elsewhere. The number stays taken, so that no stale one wins."""
+        """Delete all checkpoints. The attempt's empty folder stays, so that its number is not reused.
+
+        Raises AttemptSuperseded.
+        """
         self.confirm()
         for path in self.folder.iterdir():
             shutil.rmtree(path)
 
     def _move_from(self, other: Path) -> None:
-        for epoch in _numbered(other, "epoch"):
-            with suppress(OSError):  # another attempt that starts now has it; the higher number will win
-                _place(other, "epoch", epoch).rename(_place(self.folder, "epoch", epoch))
+        for epoch in _numbers(other, "epoch"):
+            with suppress(OSError):  # a concurrent attempt has moved it; the higher number will win
+                _numbered_folder(other, "epoch", epoch).rename(_numbered_folder(self.folder, "epoch", epoch))
         shutil.rmtree(other, ignore_errors=True)
 
 
-def _place(folder: Path, name: str, number: int) -> Path:
+def _numbered_folder(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}-{number:04}"
 
 
-def _numbered(folder: Path, name: str) -> list[int]:
-    """The numbers of all folders of this name, in order; none where somebody takes the folder away meanwhile."""
+def _numbers(folder: Path, name: str) -> list[int]:
+    """The numbers of all subfolders of this name, ascending; none if another process removes ``folder``."""
     with suppress(FileNotFoundError):
-        found = (re.fullmatch(rf"{name}-(\d+)", path.name) for path in folder.glob(f"{name}-*"))
-        return sorted(int(match[1]) for match in found if match)
+        matches = (re.fullmatch(rf"{name}-(\d+)", path.name) for path in folder.glob(f"{name}-*"))
+        return sorted(int(match[1]) for match in matches if match)
     return []
 
 
-def _took(root: Path, number: int) -> bool:
-    """Whether this number was free: of several processes one makes the folder."""
+def _claim(root: Path, number: int) -> bool:
+    """Claim an attempt number; only one of several processes can create its folder and gets True."""
     try:
-        _place(root, "attempt", number).mkdir()
+        _numbered_folder(root, "attempt", number).mkdir()
     except FileExistsError:
         return False
     return True
@@ -135,12 +144,12 @@ def _write(path: Path, arrays: Arrays) -> None:
 
 
 def _read(path: Path) -> Arrays:
-    with path.open("rb") as file, np.load(file) as arrays:  # a zip, whose sums tell what is torn; it reads no pickles
-        return [arrays[f"arr_{place}"] for place in range(len(arrays))]
+    with path.open("rb") as file, np.load(file) as arrays:  # its checksums reveal damage; no pickles are read
+        return [arrays[f"arr_{index}"] for index in range(len(arrays))]
 
 
 def _sync(path: Path) -> None:
-    """Make a file's bytes, or the names in a folder, last through a loss of power."""
+    """Flush a file, or the names in a folder, to the disk, so that they survive a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""The cache key of what a killed try left: a search or a training goes on only from what the same inputs made."""
+"""The key under which a search or a training keeps its state: only an attempt with the same inputs resumes it."""
 
 import hashlib
 import inspect
@@ -9,9 +9,9 @@ from importlib.metadata import version
 
 
 def fingerprint(parts: Sequence[object], *, packages: Sequence[str], code: Sequence[str]) -> str:
-    """32 hex digits, by ``parts``, the versions of ``packages`` and the source of the modules in ``code``.
+    """32 hex digits: a sha256 over ``parts``, the versions of ``packages`` and the source of the modules in ``code``.
 
-    ``parts`` are what JSON can hold.
+    ``parts`` must be serialisable as JSON.
     """
-    versions, texts = map(version, packages), [inspect.getsource(import_module(module)) for module in code]
-    return hashlib.sha256(json.dumps([[*parts, *versions], texts]).encode()).hexdigest()[:32]
+    versions, sources = map(version, packages), [inspect.getsource(import_module(module)) for module in code]
+    return hashlib.sha256(json.dumps([[*parts, *versions], sources]).encode()).hexdigest()[:32]

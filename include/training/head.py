@@ -1,6 +1,7 @@
-"""The linear head on the backbone's features: how it is fitted in seconds, and how both become one network."""
+"""The linear head on the backbone's embeddings: fitted in seconds, and joined with the backbone to one network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,7 +15,6 @@ from include.backbone.architecture import assign_weights, build_backbone
 from include.backbone.weights import load_weights
 from include.dataset.examples import Examples
 from include.dataset.splits import fold_of
-from include.records import CAT, CLASSES
 from include.training.hyperparameters import Hyperparameters
 from include.training.losses import HEAD, POOL, partial_label_loss
 
@@ -34,7 +34,7 @@ def fit_head(
     seed: int,
     on_epoch: OnEpoch | None = None,
 ) -> keras.Model:
-    """Features float32 (batch, 1280) -> logits (batch, 4): standardised, then linear with an L2 penalty.
+    """Features float32 (batch, 1280) -> logits (batch, classes): standardised, then linear with an L2 penalty.
 
     Stops early by the loss on val, and returns the weights that had the lowest; without val all epochs count. That loss
     holds the penalty: without it the first epochs, whose weights are large, look better on val and are worse on photos
@@ -49,36 +49,36 @@ def fit_head(
         weighted_metrics=[partial_label_loss],
         jit_compile=False,
     )
-    weighted = Examples(train.features, train.allowed, _weigh(train, chosen.cat_weight))
+    weighted = replace(train, weights=_weigh(train, chosen.positive_weight))
     batches = _batches(weighted, size=chosen.batch_size, seed=seed)
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)
+    log_losses = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     watched = _batches(val, size=1024) if val else None
-    callbacks = [tell, stop] if val else [tell]
+    callbacks = [log_losses, stop] if val else [log_losses]
     head.fit(batches, validation_data=watched, epochs=epochs, shuffle=False, callbacks=callbacks, verbose=0)
     return head
 
 
 def _batches(examples: Examples, *, size: int, seed: int | None = None) -> tf.data.Dataset:
     """Batches of all examples, each epoch in another order that follows from the seed; without one in their order."""
-    tensors = [tf.constant(part) for part in (examples.features, examples.allowed, examples.weights)]
+    tensors = [tf.constant(part) for part in (examples.embeddings, examples.allowed, examples.weights)]
     rows = tf.data.Dataset.range(len(examples))
     if seed is not None:
         rows = rows.shuffle(len(examples), seed=seed)
     return rows.batch(size).map(lambda chosen: tuple(tf.gather(part, chosen) for part in tensors)).prefetch(2)
 
 
-def _weigh(train: Examples, cat_weight: float) -> NDArray[np.float32]:
-    """The weights with cats weighed anew; their sum stays, for it decides how strong the penalty is."""
-    weights = np.where(train.allowed[:, CAT] > 0, cat_weight, 1) * train.weights
+def _weigh(train: Examples, positive_weight: float) -> NDArray[np.float32]:
+    """The weights with positive photos reweighted; their sum stays, for it decides how strong the penalty is."""
+    weights = np.where(train.positive, positive_weight, 1) * train.weights
     return np.asarray(weights * (train.weights.sum() / weights.sum()), np.float32)
 
 
 def _build(train: Examples, chosen: Hyperparameters, *, l2_penalty: float) -> keras.Model:
-    scale = _standardise(*_mean_and_spread(train.features))
+    scale = _standardise(*_mean_and_spread(train.embeddings))
     features = keras.Input((FEATURES,), name="features")
     x = layers.Dropout(chosen.input_dropout, name="dropout")(scale(features))
-    x = layers.Dense(CLASSES, kernel_regularizer=keras.regularizers.L2(l2_penalty), name=HEAD)(x)
+    x = layers.Dense(train.allowed.shape[1], kernel_regularizer=keras.regularizers.L2(l2_penalty), name=HEAD)(x)
     return keras.Model(features, x, name="head")
 
 
@@ -91,7 +91,7 @@ def _mean_and_spread(features: NDArray[np.float16]) -> tuple[NDArray[np.float64]
 
 
 def _smoothed(amount: float) -> Callable:
-    """The loss of the contracts, of which a share asks for all kinds alike (label smoothing, Szegedy et al., 2016)."""
+    """The partial-label loss, with label smoothing by ``amount`` (Szegedy et al., 2016)."""
 
     def loss(allowed: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
         return (1 - amount) * partial_label_loss(allowed, logits) - amount * ops.mean(ops.log_softmax(logits), axis=-1)
@@ -100,26 +100,26 @@ def _smoothed(amount: float) -> Callable:
 
 
 def build_served_network(head: keras.Model) -> keras.Model:
-    """Backbone and head as one new network: uint8 RGB (batch, 224, 224, 3) -> logits (batch, 4)."""
+    """Backbone and head as one new network: uint8 RGB (batch, 224, 224, 3) -> logits (batch, classes)."""
     backbone = build_backbone()
     assign_weights(backbone, load_weights())
     x = layers.GlobalAveragePooling2D(name=POOL)(backbone.output)
-    like = head.get_layer(SCALE)
-    x = _standardise(np.ravel(like.mean), np.sqrt(np.ravel(like.variance)))(x)
-    network = keras.Model(backbone.input, layers.Dense(CLASSES, name=HEAD)(x), name="are_you_a_cat")
-    network.get_layer(HEAD).set_weights(head.get_layer(HEAD).get_weights())
+    scale, linear = head.get_layer(SCALE), head.get_layer(HEAD)
+    x = _standardise(np.ravel(scale.mean), np.sqrt(np.ravel(scale.variance)))(x)
+    network = keras.Model(backbone.input, layers.Dense(linear.units, name=HEAD)(x), name="backbone_and_head")
+    network.get_layer(HEAD).set_weights(linear.get_weights())
     return network
 
 
 def extract_head(network: keras.Model) -> keras.Model:
-    """The head of a network of ``join``, by itself: features float32 (batch, 1280) -> logits (batch, 4)."""
+    """The head alone of a ``build_served_network``: embeddings float32 (batch, 1280) -> logits (batch, classes)."""
     features = keras.Input((FEATURES,), name="features")
     x = network.get_layer(SCALE)(features)
     return keras.Model(features, network.get_layer(HEAD)(x), name="head")
 
 
-def score_features(head: keras.Model, features: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Logits of each photo, float32 (photos, 4)."""
+def score_embeddings(head: keras.Model, features: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Logits of each photo, float32 (photos, classes)."""
     return np.asarray(head.predict(features, batch_size=4096, verbose=0))
 
 
@@ -133,11 +133,11 @@ def _standardise(mean: NDArray[np.floating], spread: NDArray[np.floating]) -> la
 def out_of_fold(
     examples: Examples, folds: NDArray[np.int64], fit: Callable[[Examples], keras.Model]
 ) -> NDArray[np.float32]:
-    """Logits of each photo by a head that was fitted to the other folds: float32 (photos, kinds)."""
-    logits = np.zeros((len(examples), CLASSES), np.float32)
+    """Logits of each photo by a head that was fitted to the other folds: float32 (photos, classes)."""
+    logits = np.zeros(examples.allowed.shape, np.float32)
     for number in np.unique(folds):
         head = fit(examples.take(folds != number))
-        logits[folds == number] = score_features(head, examples.features[folds == number])
+        logits[folds == number] = score_embeddings(head, examples.embeddings[folds == number])
     return logits
 
 

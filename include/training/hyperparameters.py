@@ -11,17 +11,17 @@ from include.records import JsonRecord
 class Hyperparameters(JsonRecord):
     """The defaults are used where nothing else is better by more than a standard error.
 
-    ``cat_weight`` is what a cat counts, any other photo counting 1.
+    ``positive_weight`` is the weight of a positive photo; a negative one weighs 1.
     """
 
     learning_rate: float = 1e-2
     batch_size: int = 256
     label_smoothing: float = 0.0
     input_dropout: float = 0.0
-    cat_weight: float = 1.0
+    positive_weight: float = 1.0
 
 
 def chosen_for(store: ObjectStore, run: str) -> Hyperparameters:
     """What the task `tune` chose for this run; the defaults where it did not run."""
-    key = layout.run_json(run, "hyperparameters")
+    key = layout.run_hyperparameters(run)
     return Hyperparameters.from_json(store.read(key)) if store.exists(key) else Hyperparameters()

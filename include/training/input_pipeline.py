@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from include.dataset.examples import allowed_classes
-from include.records import CLASSES
+from include.question import Question
 from include.training.distribution import split_batches
 from include.training.pixel_cache import Pixels
 from include.training.plan import TrainingJob
@@ -21,12 +21,12 @@ DRAWS_PER_PHOTO = 10  # random numbers that the augmentation of one photo takes
 
 
 def train_batches(pixels: Pixels, manifest: pd.DataFrame, job: TrainingJob, *, first_epoch: int = 0) -> tf.data.Dataset:
-    """Endless batches of (photos uint8, allowed kinds, weights), each epoch in an order of its own.
+    """Endless batches of (photos uint8, allowed classes, weights), each epoch in an order of its own.
 
     Order and augmentation are functions of (seed, epoch, index of the photo): who begins at a later epoch gets the
     batches that another run has there. The job says how large a batch is, and how far photos are changed.
     """
-    allowed, weights = allowed_classes(manifest), manifest["weight"].to_numpy(np.float32)
+    allowed, weights = allowed_classes(manifest, job.question), manifest["weight"].to_numpy(np.float32)
 
     def draw() -> Iterator[tuple]:
         for epoch in count(first_epoch):
@@ -35,23 +35,25 @@ def train_batches(pixels: Pixels, manifest: pd.DataFrame, job: TrainingJob, *, f
             for rows in _slices(order, job.batch_size):
                 yield pixels.take(rows), allowed[rows], weights[rows], chances[rows]
 
-    def change(photos: tf.Tensor, kinds: tf.Tensor, weight: tf.Tensor, chances: tf.Tensor) -> tuple:
-        return augment(photos, chances, strength=job.augmentation), kinds, weight
+    def change(photos: tf.Tensor, allowed: tf.Tensor, weight: tf.Tensor, chances: tf.Tensor) -> tuple:
+        return augment(photos, chances, strength=job.augmentation), allowed, weight
 
-    signature = (*_signature(pixels), tf.TensorSpec((None, DRAWS_PER_PHOTO), tf.float32))
+    signature = (*_signature(pixels, allowed), tf.TensorSpec((None, DRAWS_PER_PHOTO), tf.float32))
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)
     return split_batches(batches.map(change, num_parallel_calls=2).prefetch(2))
 
 
-def ordered_batches(pixels: Pixels, manifest: pd.DataFrame, *, batch_size: int = 128) -> tf.data.Dataset:
-    """The photos once, in the order of the manifest, as they are. Batches of (photos uint8, allowed kinds, weights)."""
-    allowed, weights = allowed_classes(manifest), manifest["weight"].to_numpy(np.float32)
+def ordered_batches(
+    pixels: Pixels, manifest: pd.DataFrame, question: Question, *, batch_size: int = 128
+) -> tf.data.Dataset:
+    """The unchanged photos once, in the order of the manifest: batches of (photos uint8, allowed classes, weights)."""
+    allowed, weights = allowed_classes(manifest, question), manifest["weight"].to_numpy(np.float32)
 
     def draw() -> Iterator[tuple]:
         for rows in _slices(np.arange(len(pixels)), batch_size):
             yield pixels.take(rows), allowed[rows], weights[rows]
 
-    batches = tf.data.Dataset.from_generator(draw, output_signature=_signature(pixels))
+    batches = tf.data.Dataset.from_generator(draw, output_signature=_signature(pixels, allowed))
     batches = batches.apply(tf.data.experimental.assert_cardinality(-(-len(pixels) // batch_size)))
     return split_batches(batches.prefetch(2))
 
@@ -95,9 +97,9 @@ def _slices(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
         yield order[start : start + size]
 
 
-def _signature(pixels: Pixels) -> tuple:
+def _signature(pixels: Pixels, allowed: NDArray[np.float32]) -> tuple:
     return (
         tf.TensorSpec((None, pixels.size, pixels.size, 3), tf.uint8),
-        tf.TensorSpec((None, CLASSES), tf.float32),
+        tf.TensorSpec((None, allowed.shape[1]), tf.float32),
         tf.TensorSpec((None,), tf.float32),
     )

@@ -1,4 +1,4 @@
-"""Manifest -> decoded pixels on this machine's disk, for what is trained on pixels."""
+"""Manifest -> decoded pixels in a temporary file on the local disk, for networks that train on pixels."""
 
 import os
 import tempfile
@@ -15,9 +15,9 @@ from include.lake.base import ObjectStore, read_many
 
 @dataclass(frozen=True)
 class Pixels:
-    """The photos of a manifest, in its order, read from disk when asked for: memory stays flat.
+    """Photos of a manifest, in its order, read from disk on demand, so that memory use stays flat.
 
-    ``file`` has no name and ends with this process; a row of it is a photo, uint8 (size, size, 3).
+    ``file`` is an unnamed temporary file of uint8 (photos, size, size, 3); ``rows`` are the rows of these photos in it.
     """
 
     file: IO[bytes]
@@ -28,18 +28,19 @@ class Pixels:
         return len(self.rows)
 
     def take(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 (places, size, size, 3)."""
+        """The photos at these places: uint8 (len(places), size, size, 3)."""
         count = self.size * self.size * 3
         bodies = [os.pread(self.file.fileno(), count, int(row) * count) for row in self.rows[places]]
         return np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, self.size, self.size, 3)
 
     def subset(self, chosen: NDArray[np.bool_]) -> "Pixels":
+        """The photos where ``chosen``, bool (photos,), is true; they share the file."""
         return Pixels(self.file, self.rows[chosen], self.size)
 
 
 def load_pixels(store: ObjectStore, manifest: pd.DataFrame, *, size: int) -> Pixels:
-    """Read and decode every photo of the manifest once. Raises ObjectNotFound, NotAPhoto."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  # it stays open as long as the pixels are used
+    """Read and decode every photo of the manifest once, at ``size`` pixels. Raises ObjectNotFound or NotAPhoto."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the pixels are used, then deleted
     for body in read_many(store, manifest["key"]):
         file.write(decode_pixels(body, size).tobytes())
     file.flush()

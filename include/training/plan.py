@@ -1,9 +1,9 @@
-"""What a run trains: a head on the features, and on pixels a network from scratch or the backbone's upper blocks."""
+"""What a run trains: a head on the embeddings; on pixels, a network from scratch or the backbone's upper blocks."""
 
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import pandas as pd
@@ -12,8 +12,10 @@ from include.backbone import SIZE
 from include.backbone.architecture import UPPER
 from include.dataset.examples import load_train_and_val
 from include.lake.base import ObjectStore
+from include.question import Question
 from include.records import RetrainParams
 from include.settings import Settings
+from include.training.callbacks import check_finite
 from include.training.head import build_served_network, fit_head
 from include.training.hyperparameters import Hyperparameters, chosen_for
 from include.training.scratch_network import build_network
@@ -28,12 +30,15 @@ FINE_TUNE_BATCH = 32
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """``build`` gives the network as training begins. ``learning_rate`` is the highest one; it is reached after
-    ``warm_up`` of all steps. ``augmentation`` is how far photos are changed: 0 leaves them as they are.
+    """Training on pixels. ``build`` returns the network with its first weights.
+
+    ``learning_rate`` is the peak, reached after the share ``warm_up`` of all steps. ``augmentation`` is how far photos
+    are changed: 0 leaves them as they are.
     """
 
     name: str
     build: Callable[[], keras.Model]
+    question: Question
     image_size: int
     batch_size: int
     learning_rate: float
@@ -42,6 +47,7 @@ class TrainingJob:
     weight_decay: float = 0.02
     warm_up: float = 0.08
     augmentation: float = 1.0
+    cure: str = "lower CAT_LEARNING_RATE"  # of a training that diverges
 
 
 def from_scratch(settings: Settings, *, epochs: int) -> TrainingJob:
@@ -49,26 +55,28 @@ def from_scratch(settings: Settings, *, epochs: int) -> TrainingJob:
 
     def build() -> keras.Model:
         keras.utils.set_random_seed(settings.seed)
-        return build_network(image_size=settings.image_size)
+        return build_network(image_size=settings.image_size, classes=len(settings.question.sources))
 
     sizes = settings.image_size, settings.batch_size
-    return TrainingJob("scratch", build, *sizes, settings.learning_rate, epochs, settings.seed)
+    return TrainingJob("scratch", build, settings.question, *sizes, settings.learning_rate, epochs, settings.seed)
 
 
 def fine_tuning(head: keras.Model, settings: Settings, *, epochs: int) -> TrainingJob:
-    """The backbone's last five blocks and the fitted head, together; the lower blocks stay as they are."""
+    """The backbone's last five blocks and the fitted head, together; the lower blocks stay frozen."""
 
     def build() -> keras.Model:
         network = build_served_network(head)
-        trains = False
+        trainable = False
         for layer in network.layers:
-            trains = trains or layer.name.startswith(UPPER)
-            layer.trainable = trains
+            trainable = trainable or layer.name.startswith(UPPER)
+            layer.trainable = trainable
         return network
 
     weights = b"".join(values.tobytes() for values in head.get_weights())
-    name = f"fine_tuning of {hashlib.sha256(weights).hexdigest()}"  # no checkpoint of another head is gone on from
-    return TrainingJob(name, build, SIZE, FINE_TUNE_BATCH, FINE_TUNE_RATE, epochs, settings.seed)
+    name = f"fine_tuning of {hashlib.sha256(weights).hexdigest()}"  # another head resumes no checkpoint of this one
+    sizes = SIZE, FINE_TUNE_BATCH
+    job = TrainingJob(name, build, settings.question, *sizes, FINE_TUNE_RATE, epochs, settings.seed)
+    return replace(job, cure="set the param fine_tune_epochs to 0")
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class Plan:
 def plan_training(
     store: ObjectStore, run: str, manifest: pd.DataFrame, params: RetrainParams, settings: Settings
 ) -> Plan:
-    """What the settings and params ask for; a head is fitted already, for that takes seconds."""
+    """What the settings and params ask for; a head is fitted here already, for that takes seconds."""
     if settings.network == "scratch":
         return Plan(manifest, from_scratch(settings, epochs=params.epochs))
     chosen = chosen_for(store, run)
@@ -98,10 +106,11 @@ def fit_default_head(
     store: ObjectStore, manifest: pd.DataFrame, chosen: Hyperparameters, settings: Settings, *, epochs: int
 ) -> tuple[keras.Model, Curves]:
     """The head of the dataset version, fitted on its train split and stopped by its val split; and its losses."""
-    train, val = load_train_and_val(store, manifest, settings.embedding_cache)
+    train, val = load_train_and_val(store, manifest, settings.question, settings.embedding_cache)
     curves: Curves = []
 
     def keep(epoch: int, losses: Mapping[str, float]) -> None:
+        check_finite(losses, epoch=epoch + 1, cure="lower CAT_L2_PENALTY")
         curves.append(dict(losses))
         log.info("epoch %d: %s", epoch + 1, ", ".join(f"{name} {value:.4f}" for name, value in losses.items()))
 

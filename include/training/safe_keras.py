@@ -1,6 +1,6 @@
-"""Loads a network only after looking at it: what its file names is checked before anything of it is deserialised.
+"""Load a saved network only after a check of every class that its file names; nothing is deserialised before.
 
-Only layers that compute are admitted: no foreign code, no pickle.
+Only layers that compute are allowed: no foreign code, no pickle.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from include.errors import ModelError
 
-MEMBERS = {"metadata.json": 100_000, "config.json": 5_000_000, "model.weights.h5": 500_000_000}  # bytes, at most
+MEMBERS = {"metadata.json": 100_000, "config.json": 5_000_000, "model.weights.h5": 500_000_000}  # maximum size in bytes
 LAYERS = """
     Activation Add Average AveragePooling2D BatchNormalization CenterCrop Concatenate Conv2D Cropping2D Dense
     DepthwiseConv2D Dropout ELU Flatten GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization Identity InputLayer
@@ -33,15 +33,15 @@ ALLOWED = {
 
 
 def load_network(path: str) -> Any:
-    """A saved network for inference: safe mode, only known layers, and without its optimizer; raises ModelError."""
-    import keras  # TensorFlow: only for those who load; others check archives
+    """Load a saved network for inference: known layers only, safe mode, no optimizer. Raises ModelError."""
+    import keras  # loads TensorFlow, which ``check_archive`` does not need
 
     check_archive(Path(path))
     return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def check_archive(path: Path) -> None:
-    """A ``.keras`` file: its members, their sizes, and every class that its configuration names. Raises ModelError."""
+    """Check a ``.keras`` file: its members, their sizes, and every class in its configuration. Raises ModelError."""
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive)
@@ -54,23 +54,23 @@ def check_archive(path: Path) -> None:
 def _check_members(archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
     names = [member.filename for member in members]
-    if strange := [name for name in names if name not in MEMBERS]:
-        raise ModelError(f"a .keras archive has no member {strange[0]!r}: save the network with `network.save`")
+    if unknown := [name for name in names if name not in MEMBERS]:
+        raise ModelError(f"a .keras archive has no member {unknown[0]!r}: save the network with `network.save`")
     if sorted(names) != sorted(MEMBERS):
         raise ModelError(f"a .keras archive has each of {', '.join(MEMBERS)} once, not {names}: save the network anew")
     for member in members:
-        if member.file_size > (most := MEMBERS[member.filename]):
-            raise ModelError(f"{member.filename} has {member.file_size:,} bytes; at most {most:,} are read")
-    if broken := archive.testzip():
-        raise ModelError(f"{broken} in the .keras archive is damaged: save the network anew")
+        if member.file_size > (limit := MEMBERS[member.filename]):
+            raise ModelError(f"{member.filename} has {member.file_size:,} bytes; at most {limit:,} are read")
+    if damaged := archive.testzip():
+        raise ModelError(f"{damaged} in the .keras archive is damaged: save the network anew")
 
 
 def _check_config(file: str, config: Any) -> None:
     if not isinstance(config, dict):
         raise ModelError(f"config.json in {file} describes no network: save it with `network.save`")
-    config = {name: value for name, value in config.items() if name != "compile_config"}  # Keras is told to skip it
-    for named in _classes(config):
-        module, name, registered = str(named.get("module")), str(named["class_name"]), named.get("registered_name")
+    config = {name: value for name, value in config.items() if name != "compile_config"}  # ``compile=False`` skips it
+    for item in _classes(config):
+        module, name, registered = str(item.get("module")), str(item["class_name"]), item.get("registered_name")
         if (module, name) not in ALLOWED or registered not in (None, name):
             raise ModelError(
                 f"the network in {file} asks for {module}.{name}"
@@ -80,13 +80,13 @@ def _check_config(file: str, config: Any) -> None:
 
 
 def _classes(config: Any) -> Iterator[dict[str, Any]]:
-    """Every object that Keras would make, however deep it lies."""
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
+    """Every object in the configuration that Keras would build, at any depth."""
+    remaining = [config]
+    while remaining:
+        item = remaining.pop()
         if isinstance(item, dict):
             if "class_name" in item:
                 yield item
-            waiting.extend(item.values())
+            remaining.extend(item.values())
         elif isinstance(item, list):
-            waiting.extend(item)
+            remaining.extend(item)

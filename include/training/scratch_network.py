@@ -6,18 +6,18 @@ from typing import Any
 import keras
 from keras import layers
 
-from include.records import CLASSES
 from include.training.losses import HEAD, POOL, PositiveAveragePrecision, partial_label_loss
 
 
 def build_network(
     *,
     image_size: int,
+    classes: int = 4,
     filters: Sequence[int] = (32, 64, 128, 192),
     blocks: Sequence[int] = (2, 2, 1, 1),
     dropout: float = 0.3,
 ) -> keras.Model:
-    """The network that learns from nothing: uint8 RGB (batch, size, size, 3) -> logits of the kinds (batch, 4).
+    """The network that learns from nothing: uint8 RGB (batch, size, size, 3) -> logits (batch, classes).
 
     A small residual network of ``blocks`` blocks of ``filters`` filters in each stage; all weights random.
     """
@@ -26,11 +26,17 @@ def build_network(
     x = _residual_stages(x, filters, blocks)
     x = layers.GlobalAveragePooling2D(name=POOL)(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(photo, layers.Dense(CLASSES, name=HEAD)(x), name="are_you_a_cat")
+    return keras.Model(photo, layers.Dense(classes, name=HEAD)(x), name="scratch")
 
 
 def compile_network(
-    network: keras.Model, *, learning_rate: float, steps: int, weight_decay: float = 0.02, warm_up: float = 0.08
+    network: keras.Model,
+    *,
+    learning_rate: float,
+    steps: int,
+    positive: Sequence[int],
+    weight_decay: float = 0.02,
+    warm_up: float = 0.08,
 ) -> None:
     """AdamW whose rate rises over the first ``warm_up`` of all ``steps`` and falls on a cosine (arXiv:1608.03983)."""
     rising = max(1, int(steps * warm_up))
@@ -38,7 +44,7 @@ def compile_network(
         0.0, decay_steps=max(1, steps - rising), warmup_target=learning_rate, warmup_steps=rising
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
-    network.compile(optimizer, loss=partial_label_loss, weighted_metrics=[PositiveAveragePrecision()])
+    network.compile(optimizer, loss=partial_label_loss, weighted_metrics=[PositiveAveragePrecision(positive)])
 
 
 def _residual_stages(x: Any, filters: Sequence[int], blocks: Sequence[int]) -> Any:

@@ -12,6 +12,7 @@ import mlflow
 
 from include.backbone import VERSION
 from include.dataset.manifest import read_manifest
+from include.errors import BadSetting
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.progress import Progress
@@ -22,69 +23,92 @@ from include.training.fingerprint import fingerprint
 from include.training.fit import fit
 from include.training.head import build_served_network
 from include.training.hyperparameters import Hyperparameters
-from include.training.mlflow_runs import finished_training_run, log_curves, log_epoch, log_validation, training_run
+from include.training.mlflow_runs import (
+    NETWORK_FILE,
+    Mlflow,
+    connect,
+    finished_training_run,
+    log_curves,
+    log_epoch,
+    log_validation,
+    training_run,
+)
 from include.training.pixel_cache import load_pixels
 from include.training.plan import Plan, TrainingJob, plan_training
 
 log = logging.getLogger(__name__)
 
-NETWORK_FILE = "network/network.keras"  # inside the MLflow run
-CODE = ("callbacks", "distribution", "fit", "head", "input_pipeline", "losses", "plan", "scratch_network")
-CODE_OF_TRAINING = ("include.backbone.architecture", *(f"include.training.{name}" for name in CODE))
+MODULES = ("callbacks", "distribution", "fit", "head", "input_pipeline", "losses", "plan", "scratch_network")
+CODE_OF_TRAINING = ("include.backbone.architecture", *(f"include.training.{name}" for name in MODULES))
 
 
-def train(store: ObjectStore, run: str, digest: str, params: RetrainParams) -> str:
+def train(store: ObjectStore, run: str, digest: str, params: RetrainParams, settings: Settings) -> str:
     """Task: train on one dataset version; returns the id of the MLflow run that holds the network and its curves.
 
-    A try that comes after a finished one returns what that one left. What is trained on pixels goes on from its last
-    epoch; a head is fitted anew, in seconds. Raises AttemptSuperseded when a later try has taken over.
+    A retry after a finished try returns that try's run. Training on pixels resumes after its last epoch; a head is
+    fitted anew, in seconds. Raises AttemptSuperseded when a later try has taken over.
     """
-    if done := finished_training_run(run, digest):
-        log.info("MLflow run %s has trained this already", done)
+    client = connect(settings)
+    if done := finished_training_run(client, run, digest):
+        log.info("MLflow run %s has finished this training already", done)
         return done
-    settings = Settings()
     plan = plan_training(store, run, read_manifest(store, digest), params, settings)
     if plan.job:
-        return _train_on_pixels(store, run, digest, plan, plan.job, settings)
-    with training_run(run, digest) as active:
+        return _train_on_pixels(store, client, run, digest, plan, plan.job, settings)
+    with training_run(client, run, digest) as active:
         _log_recipe(store, digest, settings, plan)
-        log_curves(active.info.run_id, plan.curves)
+        log_curves(client, active.info.run_id, plan.curves)
         _log_network(build_served_network(plan.head))
     return str(active.info.run_id)
 
 
+def join_training(store: ObjectStore, run: str, digest: str, params: RetrainParams, settings: Settings) -> None:
+    """A further worker of a training whose first worker is the task; it keeps neither checkpoints nor the network.
+
+    Each worker finds the others in ``TF_CONFIG`` and reads the same lake. Raises BadSetting where nothing is trained on
+    pixels: a head needs no second machine.
+    """
+    plan = plan_training(store, run, read_manifest(store, digest), params, settings)
+    if plan.job is None:
+        raise BadSetting("a head alone needs no further worker: set --fine-tune-epochs, or CAT_NETWORK=scratch")
+    pixels = load_pixels(store, plan.manifest, size=plan.job.image_size)
+    fit(pixels, plan.manifest, plan.job, checkpoints=None)
+
+
 def _train_on_pixels(
-    store: ObjectStore, run: str, digest: str, plan: Plan, job: TrainingJob, settings: Settings
+    store: ObjectStore, client: Mlflow, run: str, digest: str, plan: Plan, job: TrainingJob, settings: Settings
 ) -> str:
-    """Train epoch by epoch, and keep each."""
+    """Train epoch by epoch, with a checkpoint after each."""
     pixels = load_pixels(store, plan.manifest, size=job.image_size)
     checkpoints = Checkpoints(state_folder(settings, digest, plan.chosen, job))
-    begun = checkpoints.latest()
-    done = begun.history if begun else ()
+    latest = checkpoints.latest()
+    done = latest.history if latest else ()
     progress = Progress(store, layout.progress(run, "train"), total=job.epochs, unit="epochs", done=len(done))
-    with training_run(run, digest, resume=begun is not None) as active:
+    with training_run(client, run, digest, resume=latest is not None) as active:
+        run_id = str(active.info.run_id)
 
-        def tell(epoch: int, losses: Mapping[str, float]) -> None:
-            log_epoch(active.info.run_id, epoch, losses)
+        def on_epoch(epoch: int, losses: Mapping[str, float]) -> None:
+            log_epoch(client, run_id, epoch, losses)
             progress.advance()
 
         for epoch, losses in enumerate(done):
-            log_epoch(active.info.run_id, epoch, losses)  # a killed try may have kept what it did not send
+            log_epoch(client, run_id, epoch, losses)  # a killed try may have saved an epoch that it did not send
         _autolog()
         _log_recipe(store, digest, settings, plan)
-        if not begun:
-            log_curves(active.info.run_id, plan.curves, prefix="head_")
-        trained = fit(pixels, plan.manifest, job, checkpoints=checkpoints, tell=tell)
+        if not latest:
+            log_curves(client, run_id, plan.curves, prefix="head_")
+        trained = fit(pixels, plan.manifest, job, checkpoints=checkpoints, on_epoch=on_epoch)
         checkpoints.confirm()
         _log_network(trained)
     checkpoints.clear()
-    return str(active.info.run_id)
+    return run_id
 
 
 def state_folder(settings: Settings, digest: str, chosen: Hyperparameters, job: TrainingJob) -> Path:
     """Where the checkpoints of one training lie."""
     parts = [digest, settings.recipe, VERSION, job.name, job.epochs, asdict(chosen)]
-    return settings.home / "checkpoints" / fingerprint(parts, packages=("keras", "tensorflow"), code=CODE_OF_TRAINING)
+    name = fingerprint(parts, packages=("keras", "tensorflow"), code=CODE_OF_TRAINING)
+    return settings.home / "checkpoints" / name
 
 
 def _log_recipe(store: ObjectStore, digest: str, settings: Settings, plan: Plan) -> None:
@@ -95,7 +119,7 @@ def _log_recipe(store: ObjectStore, digest: str, settings: Settings, plan: Plan)
 
 
 def _autolog() -> None:
-    """MLflow keeps optimizer, summary and TensorBoard's logs by itself. The curves are ours (``log_epoch``): a killed
+    """MLflow logs optimizer, summary and TensorBoard's files by itself. The curves are ours (``log_epoch``): a killed
     process leaves some of autologging's points unsent, and a stale one would send them twice.
     """
     mlflow.tensorflow.autolog(

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param
-from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 from pandas.plotting import parallel_coordinates
 
 from include.training.hyperparameters import Hyperparameters
-from include.training.mlflow_runs import DATASET_TAG, EXPERIMENT, connect
+from include.training.mlflow_runs import DATASET_TAG, Mlflow
 
 LINES: dict[str, dict[str, Any]] = {
     "other trials": {"color": ["#1c5fa8"], "alpha": 0.45},
@@ -41,10 +40,11 @@ class Trial:
         return float(self.losses.mean()) + self.penalty
 
 
-def log_trials(dataset: str, search: str, trials: Sequence[Trial], chosen: Hyperparameters, reason: str) -> None:
-    """One run for the search, and inside it one for each trial; said again, nothing is added twice."""
-    client = connect()
-    experiment = mlflow.set_experiment(EXPERIMENT).experiment_id
+def log_trials(
+    client: Mlflow, dataset: str, search: str, trials: Sequence[Trial], chosen: Hyperparameters, reason: str
+) -> None:
+    """One run for the search, and a nested one for each trial. Safe to repeat: nothing is added twice."""
+    experiment = mlflow.set_experiment(client.name).experiment_id
     parent = _run(client, experiment, f"tuning on dataset {dataset[:8]}", {SEARCH_TAG: search, DATASET_TAG: dataset})
     began = client.get_run(parent).info.start_time
     for number, trial in enumerate(trials):
@@ -55,7 +55,7 @@ def log_trials(dataset: str, search: str, trials: Sequence[Trial], chosen: Hyper
     client.set_terminated(parent)
 
 
-def _log_trial(client: MlflowClient, run: str, trial: Trial, began: int) -> None:
+def _log_trial(client: Mlflow, run: str, trial: Trial, began: int) -> None:
     """MLflow keeps a point once by its name, step, time and value: so the time is that of the search."""
     if client.get_run(run).info.status == "FINISHED":
         return
@@ -95,7 +95,7 @@ def _ends(table: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
     return ((str(name), float(column.min()), float(column.max())) for name, column in table.items())
 
 
-def _run(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
+def _run(client: Mlflow, experiment: str, name: str, tags: dict[str, str]) -> str:
     """The id of the run with these tags; it is made where there is none."""
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     for run in client.search_runs([experiment], query):

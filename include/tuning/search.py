@@ -1,7 +1,7 @@
 """The search for hyperparameters: keras-tuner's random search in an order that follows from the seed.
 
-Trials share nothing but that order. A search that was killed therefore begins again at its first trial, and whatever
-has ended before answers from its kept result: no state of keras-tuner's is read again, for a kill can tear it.
+Trials share nothing but that order. A killed search therefore begins again at its first trial, and finished
+trials return their stored result: no state of keras-tuner's is read again, for a kill can tear it.
 """
 
 import hashlib
@@ -30,6 +30,7 @@ from include.training.fingerprint import fingerprint
 from include.training.head import fit_head
 from include.training.hyperparameters import Hyperparameters
 from include.training.losses import partial_label_loss
+from include.training.mlflow_runs import connect
 from include.tuning.mlflow_trials import Trial, log_trials
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,12 @@ def search_space(space: keras_tuner.HyperParameters) -> Hyperparameters:
         batch_size=space.Choice("batch_size", [128, 256, 512]),
         label_smoothing=space.Float("label_smoothing", 0.0, 0.005, step=0.0025),
         input_dropout=space.Float("input_dropout", 0.0, 0.4, step=0.1),
-        cat_weight=space.Float("cat_weight", 0.7, 1.4, sampling="log"),
+        positive_weight=space.Float("positive_weight", 0.7, 1.4, sampling="log"),
     )
 
 
 class Oracle(RandomSearchOracle):
-    """Random search (Bergstra & Bengio, JMLR 2012) that begins with the ``known`` values, whatever time they take, and
+    """Random search (Bergstra & Bengio, JMLR 2012) that begins with the ``known`` values, however long they take, and
     begins nothing else after ``deadline`` on the monotonic clock.
     """
 
@@ -88,12 +89,13 @@ def find_best(
     store: ObjectStore, run: str, digest: str, known: Sequence[Hyperparameters], *, epochs: int, settings: Settings
 ) -> tuple[Hyperparameters, str]:
     """Search on one dataset version, after the ``known`` values, and show all trials in MLflow; the values to train
-    with, and why. The defaults must be known. A killed search goes on where it was, and comes to the same end.
+    with, and why. The defaults must be known. A killed search resumes, and gives the same result unless the time
+    limit cuts it.
     """
     name = search_name(settings, digest, known, epochs=epochs)
     folder, count = settings.home / "tuning" / name, max(settings.tune_trials, len(known))
     progress = Progress(store, layout.progress(run, "tune"), total=count, unit="trials")
-    train, val = load_train_and_val(store, read_manifest(store, digest), settings.embedding_cache)
+    train, val = load_train_and_val(store, read_manifest(store, digest), settings.question, settings.embedding_cache)
 
     def run_once(values: Hyperparameters) -> Trial:
         trial = _kept(LocalStore(folder), values, lambda: _run(train, val, values, epochs=epochs, settings=settings))
@@ -105,7 +107,7 @@ def find_best(
         text = "%d of %d trials ran within CAT_TUNE_SECONDS (%g): raise it for a whole search"
         log.warning(text, len(trials), count, settings.tune_seconds)
     chosen, reason = choose_trial(trials)
-    log_trials(digest, name, trials, chosen, reason)
+    log_trials(connect(settings), digest, name, trials, chosen, reason)
     return chosen, reason
 
 
@@ -136,7 +138,7 @@ def choose_trial(trials: Sequence[Trial]) -> tuple[Hyperparameters, str]:
 
     A lead must hold with the L2 penalty and without, for either alone can be bought. Large weights, of a head that is
     not done, lower the loss on val and cost recall on photos from elsewhere, which val does not resemble; small ones,
-    by smoothed labels or light cats, lower the penalty and raise the loss on val and test alike.
+    by smoothed labels or a small weight of positive photos, lower the penalty and raise the loss on val and test alike.
     """
     default = next(trial for trial in trials if trial.values == Hyperparameters())
     leads = [min(default.val_loss - trial.val_loss, (default.losses - trial.losses).mean()) for trial in trials]
@@ -158,11 +160,13 @@ def search_name(settings: Settings, digest: str, known: Sequence[Hyperparameters
 def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int, settings: Settings) -> Trial:
     """Train with these values and measure on val, by a loss that knows no label smoothing and no class weights."""
     trained = fit_head(train, val, values, l2_penalty=settings.l2_penalty, epochs=epochs, seed=settings.seed)
-    logits = trained(val.features.astype(np.float32))  # `predict` would trace a graph anew for each trial
+    logits = trained(val.embeddings.astype(np.float32))  # `predict` would trace a graph anew for each trial
     losses = np.asarray(partial_label_loss(val.allowed, logits), np.float64) * val.weights
     trial = Trial(values, losses, penalty=float(sum(trained.losses)))
     if not np.isfinite(trial.val_loss):
-        raise TuningError(f"{values} gave a loss of {trial.val_loss}: look for features that are no numbers")
+        raise TuningError(
+            f"{values} gave a loss of {trial.val_loss}: check the embeddings for values that are not finite"
+        )
     return trial
 
 

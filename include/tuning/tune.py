@@ -24,12 +24,13 @@ MANY_NEW = 0.05  # share of new photos from which on a search is worth its time
 def tune(store: ObjectStore, run: str, digest: str, params: RetrainParams, *, settings: Settings) -> dict[str, Any]:
     """Task: choose the hyperparameters of the run, and keep them under it; returns them and why.
 
-    A killed search goes on where it was: no finished trial runs again. The network from scratch is not tuned.
+    A killed search resumes: no finished trial runs again, and each try has the whole time limit. The network from
+    scratch is not tuned.
     """
     chosen, reason = Hyperparameters(), "the defaults: the network from scratch is not tuned"
     if settings.network != "scratch":
         chosen, reason = _choose(store, run, digest, epochs=params.epochs, settings=settings)
-    store.write(layout.run_json(run, "hyperparameters"), chosen.to_json())
+    store.write(layout.run_hyperparameters(run), chosen.to_json())
     shutil.rmtree(settings.home / "tuning", ignore_errors=True)  # what killed searches left
     log.info("%s; %s", reason, chosen)
     return asdict(chosen) | {"reason": reason}

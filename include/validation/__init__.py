@@ -1,7 +1,6 @@
-"""Deepchecks decides whether photos look as they should, before anything is trained on them; and looks at the model.
+"""The data checks before training, and the model checks after it, by Deepchecks.
 
-Two environments meet in this folder. `offline`, `chance`, `properties`, `judging`, `checks` and `suite`, and
-`model_checks` and `model_suite`, run in `.venv-validation` and import nothing else of the house; the other modules run
-in the main one. Between them lies a folder: `exporting`, or `release/weaknesses.py`, fills it, a suite reads it and
-leaves `result.json`.
+Two environments meet here. `deepchecks_env/` runs in `.venv-validation`, and imports nothing else of the project; the
+other modules run in the main environment. Between them lies a folder: `export` or `model` fills it, a suite reads it
+and writes `result.json`.
 """

@@ -1,4 +1,4 @@
-"""The task `validate`: three comparisons and a look at raw labels, and whether the run may go on to train."""
+"""The task `validate`: the data checks before training, and whether the run may go on."""
 
 import logging
 import tempfile
@@ -7,71 +7,80 @@ from typing import Any
 
 import pandas as pd
 
-from include.dataset.manifest import read_manifest, to_manifest
-from include.errors import DatasetError
+from include.dataset.manifest import read_manifest, read_report, to_manifest
+from include.errors import ChecksCrashed, DatasetError
 from include.ingestion.reviews import unknown_labels
 from include.ingestion.snapshot import read_snapshot
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_table, write_json
+from include.lake.formats import read_table, to_json, write_json
 from include.records import UPLOADS as FROM_USERS
 from include.settings import Settings, Validation
-from include.validation import export, results
+from include.validation import export
 from include.validation.page import render_page
-from include.validation.results import CHAMPION, LABELS, TEST, UPLOADS, ComparisonResult
-from include.validation.runner import PHOTOS, SuiteCrashed, run_suite
+from include.validation.results import CHAMPION, LABELS, TEST, UPLOADS, ComparisonResult, as_json, raise_if_stopped
+from include.validation.runner import DATA_SUITE, run_suite
 
 log = logging.getLogger(__name__)
 
 COMPARISONS = {TEST: ("train", "test"), CHAMPION: ("champion", "train"), UPLOADS: ("train", "uploads")}
 
 
-def validate(store: ObjectStore, run: str, *, champion: str | None) -> dict[str, str]:
-    """Task: judge the photos that `split` chose; returns the state of each comparison. Safe to repeat.
+def validate(store: ObjectStore, run: str, settings: Settings, *, champion: str | None) -> dict[str, str]:
+    """Task: check the sampled photos; returns the state of each comparison. Safe to repeat.
 
-    ``champion`` is the dataset of the model that serves, if there is one. Leaves `validation.json` and
-    `validation.html` under the run. Raises ValidationFailed when a comparison that stops has failed.
+    ``champion`` is the dataset of the champion, if there is one. Writes `validation.json` and `validation.html` under
+    the run. Raises ValidationFailed when a comparison that stops has failed.
     """
-    manifest = to_manifest(read_table(store, layout.run_table(run, "split")))
-    found = compare_splits(store, manifest, run, champion=champion, settings=Settings().validation)
-    write_json(store, layout.run_json(run, "validation"), as_json(found))
-    store.write(layout.run_html(run, "validation"), render_page(found))
-    for one in found:
-        log.info(
-            "%s: %s %s", one.name, one.state, results.describe_comparison(one) if one.passed is False else one.note
-        )
-    results.raise_if_stopped(found, layout.run_html(run, "validation"))
-    return {one.name: one.state for one in found}
+    manifest = to_manifest(read_table(store, layout.run_sample(run)), settings.question)
+    results = run_comparisons(store, manifest, run, champion=champion, settings=settings.validation)
+    write_json(store, layout.run_validation(run), as_json(results))
+    store.write(layout.run_validation_page(run), render_page(results))
+    for result in results:
+        log.info("%s: %s %s", result.name, result.state, result.message)
+    raise_if_stopped(results, layout.run_validation_page(run))
+    return {result.name: result.state for result in results}
 
 
-def as_json(found: list[ComparisonResult]) -> dict[str, Any]:
-    return {"passed": not any(one.stops and one.passed is False for one in found)} | {
-        "comparisons": [one.as_json() for one in found]
-    }
+def validate_version(store: ObjectStore, digest: str, settings: Settings, *, champion: str | None, folder: Path) -> str:
+    """Check a published dataset version as the task does; writes into ``folder`` and leaves the lake unchanged.
+
+    Returns a line per comparison and the path of the page. Raises ValidationFailed, DatasetError.
+    """
+    manifest, run = read_manifest(store, digest), read_report(store, digest)["run"]
+    results = run_comparisons(store, manifest, run, champion=champion, settings=settings.validation)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "validation.html"
+    page.write_bytes(render_page(results))
+    (folder / "validation.json").write_bytes(to_json(as_json(results)))
+    raise_if_stopped(results, str(page))
+    lines = [f"{result.name:10}{result.state:15}{result.message}".rstrip() for result in results]
+    return "\n".join([*lines, str(page)])
 
 
-def compare_splits(
+def run_comparisons(
     store: ObjectStore, manifest: pd.DataFrame, run: str, *, champion: str | None, settings: Validation
 ) -> list[ComparisonResult]:
-    """All findings about a manifest and the snapshot of its run."""
-    splits, missing = _sides(store, manifest, champion)
+    """All comparisons of a manifest, and the raw labels of the snapshot of its run."""
+    groups, missing = _groups(store, manifest, champion)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        chosen = {name: export.sample_rows(rows, photos=settings.photos) for name, rows in splits.items()}
-        asked = {name: len(rows) for name, rows in chosen.items()}
-        chosen = export.write_pixels(store, chosen, folder)
-        missing |= _too_few(chosen, missing, settings.min_photos)
-        made = [{"name": name, "reference": first, "new": second} for name, (first, second) in COMPARISONS.items()]
-        made = [one for one in made if one["name"] not in missing]
-        export.write_request(folder, chosen, made, settings.limits)
-        result = _run(folder, settings) if made else {}
-    labels = _check_raw_labels(store, run, settings)
-    gone = asked["champion"] - len(chosen["champion"])
-    told = {CHAMPION: f"{gone} of {asked['champion']} photos of the champion are gone from the lake"} if gone else {}
-    return [labels, *(_finding(name, missing, told, result, chosen, settings) for name in COMPARISONS)]
+        sampled = {name: export.sample_rows(rows, photos=settings.photos) for name, rows in groups.items()}
+        requested = {name: len(rows) for name, rows in sampled.items()}
+        sampled = export.write_pixels(store, sampled, folder)
+        missing |= _too_few(sampled, missing, settings.min_photos)
+        wanted = {name: pair for name, pair in COMPARISONS.items() if name not in missing}
+        export.write_request(folder, sampled, wanted, settings.limits)
+        result = _run(folder, settings) if wanted else {}
+    gone = requested["champion"] - len(sampled["champion"])
+    notes = (
+        {CHAMPION: f"{gone} of {requested['champion']} photos of the champion are gone from the lake"} if gone else {}
+    )
+    comparisons = [_result(name, missing, notes, result, sampled, settings) for name in COMPARISONS]
+    return [_check_raw_labels(store, run, settings), *comparisons]
 
 
-def _sides(store: ObjectStore, manifest: pd.DataFrame, champion: str | None) -> tuple[export.Splits, dict[str, str]]:
+def _groups(store: ObjectStore, manifest: pd.DataFrame, champion: str | None) -> tuple[export.Groups, dict[str, str]]:
     """Photos by the names that COMPARISONS uses, and why a comparison cannot be made."""
     before, missing = manifest.iloc[:0], {}
     try:
@@ -83,52 +92,52 @@ def _sides(store: ObjectStore, manifest: pd.DataFrame, champion: str | None) -> 
         missing[CHAMPION] = f"the champion's photos are not known: {error}"
     train = manifest[manifest["split"] == "train"]
     new = (train["source"] == FROM_USERS) & ~train["key"].isin(before["key"])
-    splits = {"train": train, "test": manifest[manifest["split"] == "test"], "uploads": train[new]}
-    return splits | {"champion": before[before["split"] == "train"]}, missing
+    groups = {"train": train, "test": manifest[manifest["split"] == "test"], "uploads": train[new]}
+    return groups | {"champion": before[before["split"] == "train"]}, missing
 
 
-def _too_few(splits: export.Splits, missing: dict[str, str], least: int) -> dict[str, str]:
+def _too_few(groups: export.Groups, missing: dict[str, str], least: int) -> dict[str, str]:
+    fewest = {name: min(len(groups[group]) for group in pair) for name, pair in COMPARISONS.items()}
     return {
-        name: f"{min(len(splits[split]) for split in two)} photos say too little; CAT_VALIDATION__MIN_PHOTOS is {least}"
-        for name, two in COMPARISONS.items()
-        if name not in missing and min(len(splits[split]) for split in two) < least
+        name: f"{count} photos are too few; CAT_VALIDATION__MIN_PHOTOS is {least}"
+        for name, count in fewest.items()
+        if name not in missing and count < least
     }
 
 
 def _run(folder: Path, settings: Validation) -> dict[str, Any]:
     try:
-        return run_suite(PHOTOS, folder, python=settings.python, seconds=settings.seconds)
-    except SuiteCrashed as error:
+        return run_suite(DATA_SUITE, folder, python=settings.python, seconds=settings.seconds)
+    except ChecksCrashed as error:
         return {"crash": str(error)}
 
 
-def _finding(
+def _result(
     name: str,
     missing: dict[str, str],
-    told: dict[str, str],
+    notes: dict[str, str],
     result: dict[str, Any],
-    splits: export.Splits,
+    groups: export.Groups,
     settings: Validation,
 ) -> ComparisonResult:
     stops = name in settings.stopping
-    first, second = COMPARISONS[name]
-    photos = {"reference": len(splits[first]), "new": len(splits[second])}
+    reference, new = COMPARISONS[name]
+    photos = {"reference": len(groups[reference]), "new": len(groups[new])}
     if name in missing:
         return ComparisonResult(name, stops, None, missing[name], photos)
     if "crash" in result:
         return ComparisonResult(name, stops, False, f"the checks crashed: {result['crash']}", photos)
-    found = result["comparisons"][name]
-    keys = pd.Series(splits[second]["key"].to_numpy(), index=splits[second]["row"])
-    outliers = {about: [str(keys[row]) for row in rows] for about, rows in found["outliers"].items()}
+    outcome = result["comparisons"][name]
+    keys = pd.Series(groups[new]["key"].to_numpy(), index=groups[new]["row"])
+    outliers = {about: [str(keys[row]) for row in rows] for about, rows in outcome["outliers"].items()}
     if name == UPLOADS:
-        found["plots"].pop("means")  # no picture made of uploads leaves their own folder
-    return ComparisonResult(
-        name, stops, found["passed"], told.get(name, ""), photos, found["figures"], outliers, found["plots"]
-    )
+        outcome["plots"].pop("means")  # no picture made of uploads leaves their own folder
+    note, checks, plots = notes.get(name, ""), outcome["checks"], outcome["plots"]
+    return ComparisonResult(name, stops, outcome["passed"], note, photos, checks, outliers, plots)
 
 
 def _check_raw_labels(store: ObjectStore, run: str, settings: Validation) -> ComparisonResult:
     unknown = unknown_labels(store, *read_snapshot(store, run))
-    told = [f"{one['key']} has the {one['field']} {one['value']!r}, not one of {one['known']}" for one in unknown]
-    note = "; ".join(told[:3]) + (f"; and {len(told) - 3} more" if len(told) > 3 else "")
+    problems = [f"{row['key']} has the {row['field']} {row['value']!r}, not one of {row['known']}" for row in unknown]
+    note = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
     return ComparisonResult(LABELS, LABELS in settings.stopping, not unknown, note)

@@ -1,4 +1,4 @@
-"""Where the model is weak: Deepchecks looks at the predictions that `evaluate` stored."""
+"""The task `check_model`: where the model is weak, by Deepchecks on the stored predictions."""
 
 import json
 import logging
@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from include.errors import BadSetting
+from include.dataset.examples import is_positive
+from include.errors import BadSetting, ChecksCrashed
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, read_table, write_json
@@ -16,13 +17,13 @@ from include.pages.rendering import PAGES
 from include.records import SLICE_PROPERTIES
 from include.settings import Settings, Validation
 from include.training.mlflow_runs import connect
-from include.validation.results import describe_result
-from include.validation.runner import MODEL, SuiteCrashed, run_suite
+from include.validation.results import describe_check
+from include.validation.runner import MODEL_SUITE, run_suite
 
 log = logging.getLogger(__name__)
 
-TOLD = {
-    "weak segments": "photos with {subject} are judged right {score:.0%} less often than all photos,"
+WARNINGS = {
+    "weak segments": "verdicts on photos with {subject} are right {score:.0%} less often than on all photos,"
     " {limit:.0%} is allowed (CAT_VALIDATION__MAX_WEAKNESS, or chance)",
     "simple model comparison": "on test the model makes {score:.2f} times the errors of {subject},"
     " {limit:.2f} times is allowed (CAT_VALIDATION__MAX_ERROR_RATIO)",
@@ -31,65 +32,62 @@ TOLD = {
 }
 
 
-def check_model(store: ObjectStore, run: str) -> dict[str, Any]:
+def check_model(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
     """Task: weak segments, a simple model, drift between val and test. It warns and stops nothing. Safe to repeat.
 
-    Leaves `weaknesses.json` under the run, and the same with a page in MLflow. Returns the warnings.
+    Writes `model_checks.json` under the run, and the same with a page to MLflow. Returns the warnings.
     """
-    evaluation = read_json(store, layout.run_json(run, "evaluation"))
-    scores = read_table(store, layout.run_table(run, "scores"))
-    named = {name: evaluation[name] for name in ("version", "dataset", "mlflow_run")}
-    found = named | run_model_checks(
-        scores, threshold=evaluation["decision_rule"]["threshold"], settings=Settings().validation
-    )
-    write_json(store, layout.run_json(run, "weaknesses"), found)
-    client = connect()
-    client.log_dict(found["mlflow_run"], found, "evaluation/weaknesses.json")
-    client.log_text(found["mlflow_run"], render_page(found), "evaluation/weaknesses.html")
-    told = warnings_of(found)
-    for describe_warning in told:
-        log.warning("%s", describe_warning)
-    return {"version": found["version"], "warnings": told}
+    evaluation, registered = read_json(store, layout.run_evaluation(run)), read_json(store, layout.run_version(run))
+    scores, threshold = read_table(store, layout.run_scores(run)), evaluation["decision_rule"]["threshold"]
+    named = {name: registered[name] for name in ("version", "dataset", "mlflow_run")}
+    result = named | run_model_checks(scores, threshold=threshold, settings=settings.validation)
+    write_json(store, layout.run_model_checks(run), result)
+    client = connect(settings)
+    client.log_dict(result["mlflow_run"], result, "evaluation/model_checks.json")
+    client.log_text(result["mlflow_run"], render_page(result), "evaluation/model_checks.html")
+    warnings = warnings_of(result)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return {"version": result["version"], "warnings": warnings}
 
 
 def run_model_checks(scores: pd.DataFrame, *, threshold: float, settings: Validation) -> dict[str, Any]:
-    """What the process found, or how it crashed: a crash is a failed check.
+    """The result of the process, or its crash, which counts as a failed check.
 
-    ``scores`` has a row for each photo of val and test: split, label, probability (P(cat)), and those of
-    SLICE_PROPERTIES.
+    ``scores`` has a row for each photo of val and test: split, label, probability, and those of SLICE_PROPERTIES.
     """
     with tempfile.TemporaryDirectory() as scratch:
         write_predictions(Path(scratch), scores, threshold=threshold, limits=settings.limits)
         try:
-            found = run_suite(MODEL, Path(scratch), python=settings.python, seconds=settings.seconds)
-        except (SuiteCrashed, BadSetting) as error:
-            return {"passed": False, "crash": str(error), "figures": [], "segments": []}
-    return {"crash": None, **found}
+            result = run_suite(MODEL_SUITE, Path(scratch), python=settings.python, seconds=settings.seconds)
+        except (ChecksCrashed, BadSetting) as error:
+            return {"passed": False, "crash": str(error), "checks": [], "segments": []}
+    return {"crash": None, **result}
 
 
 def write_predictions(folder: Path, scores: pd.DataFrame, *, threshold: float, limits: dict[str, float]) -> None:
     """Fill the folder that the process reads. No key or name of a photo is in it."""
     table = scores[["split", "probability", *SLICE_PROPERTIES]].assign(
-        is_cat=(scores["label"] == "cat").astype(int),
-        says_cat=(scores["probability"] >= threshold).astype(int),
+        is_positive=is_positive(scores).astype(int),
+        predicted=(scores["probability"] >= threshold).astype(int),
     )
     table.to_csv(folder / "predictions.csv", index=False)
-    (folder / "request.json").write_text(json.dumps({"looks": list(SLICE_PROPERTIES), "limits": limits}))
+    (folder / "request.json").write_text(json.dumps({"properties": list(SLICE_PROPERTIES), "limits": limits}))
 
 
-def warnings_of(found: dict[str, Any]) -> list[str]:
-    """A sentence for each figure beyond its limit, or for the crash; none of a model that passed."""
-    if found["crash"]:
-        return [f"the checks of the model crashed: {found['crash']}"]
-    return [describe_warning(one) for one in found["figures"] if not one["passed"]]
+def warnings_of(result: dict[str, Any]) -> list[str]:
+    """A sentence for each score beyond its limit, or for the crash; none of a model that passed."""
+    if result["crash"]:
+        return [f"the checks of the model crashed: {result['crash']}"]
+    return [describe_warning(check) for check in result["checks"] if not check["passed"]]
 
 
-def describe_warning(figure: dict[str, Any]) -> str:
-    return describe_result(figure) if figure["score"] is None else TOLD[figure["check"]].format(**figure)
+def describe_warning(check: dict[str, Any]) -> str:
+    return describe_check(check) if check["score"] is None else WARNINGS[check["check"]].format(**check)
 
 
-def render_page(found: dict[str, Any]) -> str:
-    title = f"Weaknesses of version {found['version']}"
-    told = [one[:1].upper() + one[1:] for one in warnings_of(found)]
-    page = PAGES.get_template("weaknesses.html.j2")
-    return page.render(title=title, found=found, warnings=told)
+def render_page(result: dict[str, Any]) -> str:
+    """The page as text."""
+    title = f"Model checks of version {result['version']}"
+    warnings = [warning[:1].upper() + warning[1:] for warning in warnings_of(result)]
+    return PAGES.get_template("model_checks.html.j2").render(title=title, result=result, warnings=warnings)

@@ -1,57 +1,55 @@
-"""The findings as one small page of HTML that needs nothing else: tables, histograms as SVG, mean pictures as PNG."""
+"""The data checks as one HTML page that fetches nothing: tables, histograms as SVG, mean pictures as PNG."""
 
-import base64
 import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from include.pages.images import data_url
 from include.pages.rendering import PAGES
-from include.validation.results import ComparisonResult, describe_comparison
+from include.validation.results import ComparisonResult, excess
 
 WIDTH, HEIGHT = 270, 110  # of a histogram, in pixels
 
 
-def render_page(found: list[ComparisonResult]) -> bytes:
-    """UTF-8 bytes of the page."""
-    stopped = any(one.stops and one.passed is False for one in found)
-    title = "Nothing is trained on these photos" if stopped else "Nothing stands against training on these photos"
-    shown = [_shown(one) for one in found]
-    return PAGES.get_template("validation.html.j2").render(title=title, found=shown).encode()
+def render_page(results: list[ComparisonResult]) -> bytes:
+    """The page in UTF-8."""
+    stopped = any(result.stops and result.failed for result in results)
+    title = "The data checks failed: nothing is trained" if stopped else "The data checks passed"
+    shown = [_shown(result) for result in results]
+    return PAGES.get_template("validation.html.j2").render(title=title, results=shown).encode()
 
 
-def _shown(one: ComparisonResult) -> dict[str, Any]:
-    told = describe_comparison(one) if one.passed is False else one.note
-    means = one.plots.get("means", {})
+def _shown(result: ComparisonResult) -> dict[str, Any]:
+    means = result.plots.get("means", {})
     return {
-        "name": one.name,
-        "state": one.state,
-        "told": told[:1].upper() + told[1:],
-        "photos": one.photos,
-        "figures": _worst(one.figures),
-        "histograms": _histograms(one) if one.plots else {},
+        "name": result.name,
+        "state": result.state,
+        "message": result.message[:1].upper() + result.message[1:],
+        "photos": result.photos,
+        "checks": _worst(result.checks),
+        "histograms": _histograms(result) if result.plots else {},
         "means": [_png(picture) for picture in means.values()],
-        "outliers": {name: keys for name, keys in one.outliers.items() if keys},
+        "outliers": {name: keys for name, keys in result.outliers.items() if keys},
     }
 
 
-def _worst(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The worst figure of each check and group."""
+def _worst(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The worst score of each check and group: a failed one before a passed one, no score before any score."""
     worst: dict[tuple[str, str], dict[str, Any]] = {}
-    for figure in figures:
-        place = figure["check"], figure["group"]
-        if place not in worst or figure["score"] is None or figure["score"] > (worst[place]["score"] or 0):
-            worst[place] = figure
-    return list(worst.values())
+    for check in sorted(checks, key=lambda check: (not check["passed"], excess(check))):
+        worst[check["check"], check["group"]] = check
+    order = dict.fromkeys((check["check"], check["group"]) for check in checks)
+    return [worst[name] for name in order]
 
 
-def _histograms(one: ComparisonResult) -> dict[str, dict[str, Any]]:
+def _histograms(result: ComparisonResult) -> dict[str, dict[str, Any]]:
     """The properties that drifted, for every group; without any, brightness alone."""
-    drifted = {f["subject"] for f in one.figures if f["check"] == "image property drift" and not f["passed"]}
+    drifted = {c["subject"] for c in result.checks if c["check"] == "image property drift" and not c["passed"]}
     return {
         name: {group: _drawn(plot) for group, plot in groups.items()}
-        for name, groups in one.plots["histograms"].items()
+        for name, groups in result.plots["histograms"].items()
         if name in (drifted or {"brightness"})
     }
 
@@ -73,4 +71,4 @@ def _drawn(plot: dict[str, list[float]]) -> dict[str, Any]:
 def _png(grey: list[list[int]]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(np.array(grey, np.uint8)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return data_url(buffer.getvalue(), "image/png")

@@ -1,1 +1,1 @@
-"""Airflow-aware code that several DAGs share. Imported by them; Airflow itself need not load it as a plugin."""
+"""Code with Airflow in it that the DAGs share. They import it; Airflow itself need not load it as a plugin."""

@@ -1,4 +1,4 @@
-"""What every DAG of the house has in common, read from the settings while a DAG file is parsed."""
+"""What all DAGs share, read from the settings while a DAG file is parsed."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Asset, Param
 from pendulum import datetime
 
+from cat_plugin.errors import NO_RETRY_ON_INPUT_ERROR, on_failure
 from include.records import RetrainParams
 from include.settings import Settings
 
@@ -17,11 +18,19 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
     "execution_timeout": timedelta(minutes=30),
+    "retry_policy": NO_RETRY_ON_INPUT_ERROR,
+}
+DAG_ARGS: dict[str, Any] = {
+    "start_date": START,
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": DEFAULT_ARGS,
+    "on_failure_callback": on_failure,
 }
 # Training is long, so it meets more restarts of machines than other tasks; a try that finished is never repeated.
 TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5}
-# Only a doorbell: who hears it asks the registry what is true. https://github.com/apache/airflow/issues/56050
-CHAMPION = Asset("are-you-a-cat/champion")
+# Events may be lost or doubled: whoever gets one asks the registry. https://github.com/apache/airflow/issues/56050
+CHAMPION = Asset(f"{SETTINGS.question.name}/champion")
 
 _DEFAULTS = RetrainParams(
     images_per_source=SETTINGS.images_per_source,
@@ -34,7 +43,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "type": "integer",
         "minimum": 10,
         "title": "Images per source",
-        "description": "How many photos of cats, dogs, selfies and misc each, over train, val and test together.",
+        "description": f"Photos of each of {', '.join(SETTINGS.question.sources)}, over train, val and test together.",
     },
     "epochs": {"type": "integer", "minimum": 1, "maximum": 1000, "title": "Epochs", "description": "At most."},
     "min_precision": {"type": "number", "minimum": 0, "maximum": 1, "title": "Minimum precision"},

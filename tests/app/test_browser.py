@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -24,13 +24,13 @@ PATIENCE = 60_000  # milliseconds: a machine that trains meanwhile is slow
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> LocalStore:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     return LocalStore(tmp_path_factory.mktemp("browser") / "lake")
 
 
 @pytest.fixture(scope="module")
-def app(lake) -> Iterator[str]:
-    """The app as the Procfile starts it, asking the stand-in."""
+def app(lake: LocalStore) -> Iterator[str]:
+    """The app as the Procfile starts it, with a stand-in for the model server."""
     port = str(free_port())
     flags = ["--server.address", "127.0.0.1", "--server.port", port, "--server.headless", "true"]
     flags += ["--server.maxUploadSize", "20", "--browser.gatherUsageStats", "false"]
@@ -42,7 +42,7 @@ def app(lake) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH; on Debian: apt-get install chromium")
@@ -53,7 +53,7 @@ def chromium():
 
 
 @pytest.fixture
-def page(chromium, app) -> Iterator[Page]:
+def page(chromium: Browser, app: str) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1100, "height": 1400}, permissions=["camera"])
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
@@ -71,7 +71,7 @@ def agree_and_answer(page: Page, answer: str) -> None:
     expect(page.get_by_role("checkbox")).to_be_disabled(timeout=PATIENCE)
     expect(page.get_by_role("checkbox")).to_be_checked()
     page.get_by_text(answer, exact=True).click()
-    page.get_by_role("button", name="Tell me").click()
+    page.get_by_role("button", name="Send").click()
     sees(page, "Thank you! The next model can learn from it.")
 
 
@@ -84,27 +84,27 @@ def new_uploads(lake: LocalStore, before: set[str]) -> dict[str, str]:
     return {photo_id: json.loads(lake.read(layout.feedback(photo_id)))["answer"] for photo_id in photo_ids}
 
 
-def test_a_visitor_uploads_a_photo_and_says_what_it_shows(page, lake):
+def test_a_visitor_uploads_a_photo_and_answers_what_it_shows(page: Page, lake: LocalStore) -> None:
     before = set(lake.keys(""))
-    sees(page, "Show me your face first")
+    sees(page, "Show me a photo first")
     page.set_input_files("input[type=file]", {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": drawing("cats", 1)})
     sees(page, "You are a cat!")
     sees(page, "Model version 7")
     expect(page.get_by_role("checkbox")).not_to_be_checked()
     assert set(lake.keys("")) == before, "nothing is stored before the visitor agrees"
     agree_and_answer(page, "a cat")
-    assert list(new_uploads(lake, before).values()) == ["cat"]
+    assert list(new_uploads(lake, before).values()) == ["positive"]
     take_picture(page, "upload")
 
 
-def test_a_visitor_uses_the_camera(page, lake):
+def test_a_visitor_uses_the_camera(page: Page, lake: LocalStore) -> None:
     before = set(lake.keys(""))
     page.get_by_text("Use the camera", exact=True).click()
     page.wait_for_function("document.querySelector('video')?.videoWidth > 0")  # before, a click takes nothing
     page.get_by_role("button", name="Take Photo").click()
     sees(page, "Model version 7")
     agree_and_answer(page, "not a cat")
-    assert list(new_uploads(lake, before).values()) == ["not_cat"]
+    assert list(new_uploads(lake, before).values()) == ["negative"]
     take_picture(page, "camera")
 
 

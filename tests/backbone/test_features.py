@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -45,7 +46,7 @@ def photos() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def vectors(photos) -> np.ndarray:
+def vectors(photos: np.ndarray) -> np.ndarray:
     return features(photos)
 
 
@@ -83,7 +84,7 @@ class Plain:
         return tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3)
 
 
-def test_the_network_computes_what_the_published_one_does(learned, photos):
+def test_the_network_computes_what_the_published_one_does(learned: Weights, photos: np.ndarray) -> None:
     network = build_backbone()
     assign_weights(network, learned)
     expected = Plain(learned)(photos[:4])
@@ -92,15 +93,18 @@ def test_the_network_computes_what_the_published_one_does(learned, photos):
     np.testing.assert_allclose(network.predict(photos[:4], verbose=0), expected, atol=1e-4)
 
 
-def test_features_are_the_mean_of_the_last_feature_map(learned, photos, vectors):
+def test_features_are_the_mean_of_the_last_feature_map(
+    learned: Weights, photos: np.ndarray, vectors: np.ndarray
+) -> None:
     expected = Plain(learned)(photos[:4]).mean(axis=(1, 2))
-    assert (vectors.shape, vectors.dtype) == ((40, FEATURES), np.float16)
+    assert vectors.shape == (40, FEATURES)
+    assert vectors.dtype == np.float16
     np.testing.assert_allclose(vectors[:4], expected, rtol=1e-3, atol=1e-4)
     assert vectors.min() >= 0
     assert len(np.unique(vectors, axis=0)) == 40
 
 
-def test_the_last_layer_in_the_file_knows_what_a_photograph_shows(learned):
+def test_the_last_layer_in_the_file_knows_what_a_photograph_shows(learned: Weights) -> None:
     """A temple by a lake and a flower, which scikit-learn has among its examples."""
     pictures = [Image.fromarray(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")]
     vectors = features(np.stack([to_pixels(picture, SIZE) for picture in pictures]))
@@ -111,7 +115,7 @@ def test_the_last_layer_in_the_file_knows_what_a_photograph_shows(learned):
 
 
 @pytest.mark.parametrize("size", [1, 3, BATCH, BATCH + 1])
-def test_a_vector_does_not_depend_on_the_photos_beside_it(photos, vectors, size):
+def test_a_vector_does_not_depend_on_the_photos_beside_it(photos: np.ndarray, vectors: np.ndarray, size: int) -> None:
     parts = [features(photos[start : start + size]) for start in range(0, len(photos), size)]
     np.testing.assert_array_equal(np.concatenate(parts), vectors)
     np.testing.assert_array_equal(features(photos[::-1])[::-1], vectors)
@@ -124,7 +128,9 @@ numpy.save(sys.argv[2], features(numpy.load(sys.argv[1])))
 """
 
 
-def test_a_vector_does_not_depend_on_the_number_of_threads(photos, vectors, tmp_path):
+def test_a_vector_does_not_depend_on_the_number_of_threads(
+    photos: np.ndarray, vectors: np.ndarray, tmp_path: Path
+) -> None:
     """In a process of its own, for TensorFlow takes its number of threads once."""
     given, found = tmp_path / "photos.npy", tmp_path / "vectors.npy"
     np.save(given, photos)
@@ -133,11 +139,11 @@ def test_a_vector_does_not_depend_on_the_number_of_threads(photos, vectors, tmp_
     np.testing.assert_array_equal(np.load(found), vectors)
 
 
-def test_no_photos_have_no_features():
+def test_no_photos_have_no_features() -> None:
     assert features(np.zeros((0, SIZE, SIZE, 3), np.uint8)).shape == (0, FEATURES)
 
 
-def test_a_frozen_graph_answers_any_number_of_photos_as_its_network_does():
+def test_a_frozen_graph_answers_any_number_of_photos_as_its_network_does() -> None:
     keras.utils.set_random_seed(2)
     photo = keras.Input((8, 8, 3), dtype="uint8")
     x = keras.layers.Conv2D(5, 3)(keras.layers.Rescaling(1 / 255)(photo))
@@ -150,7 +156,7 @@ def test_a_frozen_graph_answers_any_number_of_photos_as_its_network_does():
     assert graph(pictures).any(), "its weights are constants"
 
 
-def test_without_the_package_there_are_no_features(monkeypatch):
+def test_without_the_package_there_are_no_features(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "FILE", "nothing/here.pth")
     with pytest.raises(BackboneError, match="is missing"):
         _backbone.__wrapped__()  # past the cache
@@ -165,17 +171,19 @@ def version_of(source: str) -> str:
 SOURCE = Path(version.__file__).read_text()
 
 
-def test_the_version_is_that_of_the_code():
+def test_the_version_is_that_of_the_code() -> None:
     assert version_of(SOURCE) == version.VERSION
 
 
 @pytest.mark.parametrize(("line", "other"), [("SIZE = 224", "SIZE = 192"), ("GRAPH = 1", "GRAPH = 2")])
-def test_another_size_or_form_of_the_graph_is_another_version(line, other):
+def test_another_size_or_form_of_the_graph_is_another_version(line: str, other: str) -> None:
     assert line in SOURCE
     assert version_of(SOURCE.replace(line, other)) != version.VERSION
 
 
 @pytest.mark.parametrize(("module", "name", "other"), [(weights, "SHA256", "0" * 64), (decoding, "VERSION", 99)])
-def test_other_weights_or_another_decoder_are_another_version(monkeypatch, module, name, other):
+def test_other_weights_or_another_decoder_are_another_version(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, other: object
+) -> None:
     monkeypatch.setattr(module, name, other)
     assert version_of(SOURCE) != version.VERSION

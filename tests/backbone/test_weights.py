@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ class Tensor:
     """Where a tensor lies in its storage."""
 
     def __init__(self, storage: Storage, offset: int, shape: tuple, strides: tuple) -> None:
-        self.place = (storage, offset, shape, strides, False, OrderedDict())
+        hooks: OrderedDict[str, object] = OrderedDict()
+        self.place = (storage, offset, shape, strides, False, hooks)
 
 
 class Call:
@@ -51,10 +53,13 @@ class Call:
         self.function, self.arguments = function, arguments
 
 
-class Writer(pickle._Pickler):
+PythonPickler: Any = pickle._Pickler
+
+
+class Writer(PythonPickler):
     """Python's own pickler in Python, which lets a name be written that cannot be looked up."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: dict[type, Any] = dict(PythonPickler.dispatch)
 
     def persistent_id(self, given: object) -> tuple | None:
         return (
@@ -100,7 +105,7 @@ def pinned() -> bytes:
     return read_file()
 
 
-def test_the_pinned_file_holds_every_array_of_the_network():
+def test_the_pinned_file_holds_every_array_of_the_network() -> None:
     arrays = load_weights()
     assert len(arrays) == 296
     assert {array.dtype.str for array in arrays.values()} == {"<f4", "<i8"}
@@ -111,14 +116,16 @@ def test_the_pinned_file_holds_every_array_of_the_network():
     assert (arrays["_bn0.running_var"] >= 0).all()
 
 
-def test_a_file_of_our_own_is_read_as_it_was_written():
+def test_a_file_of_our_own_is_read_as_it_was_written() -> None:
     long, short = Storage(np.array([7, 9]), "1"), Storage(ARRAY.ravel(), "2")
     tensors = OrderedDict(a=Tensor(short, 0, (24,), (1,)), b=Tensor(long, 1, (), ()), c=Tensor(short, 20, (4,), (1,)))
     found = parse_weights(write(tensors, short, long))
     assert list(found) == ["a", "b", "c"]
     np.testing.assert_array_equal(found["a"], ARRAY.ravel())
     np.testing.assert_array_equal(found["c"], ARRAY.ravel()[20:])
-    assert (found["b"].shape, found["b"].dtype, int(found["b"])) == ((), np.int64, 9)
+    assert found["b"].shape == ()
+    assert found["b"].dtype == np.int64
+    assert int(found["b"]) == 9
 
 
 @pytest.mark.parametrize(
@@ -130,7 +137,7 @@ def test_a_file_of_our_own_is_read_as_it_was_written():
         ((2, 4), (12, 0), np.broadcast_to(ARRAY[:, 0, :1], (2, 4))),  # what PyTorch's `expand` leaves
     ],
 )
-def test_strides_are_honoured(shape, strides, expected):
+def test_strides_are_honoured(shape: tuple[int, ...], strides: tuple[int, ...], expected: np.ndarray) -> None:
     np.testing.assert_array_equal(parse_weights(write_one(0, shape, strides))["kernel"], expected)
 
 
@@ -138,20 +145,20 @@ def test_strides_are_honoured(shape, strides, expected):
     ("offset", "shape", "strides"),
     [(1, (2, 3, 4), (12, 4, 1)), (0, (25,), (1,)), (0, (2,), (24,)), (-1, (4,), (1,)), (23, (4,), (-1,))],
 )
-def test_a_tensor_outside_its_storage_is_refused(offset, shape, strides):
+def test_a_tensor_outside_its_storage_is_refused(offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
     with pytest.raises(BackboneError, match=f"lies outside its 24 values.*{CURE}"):
         parse_weights(write_one(offset, shape, strides))
 
 
 @pytest.mark.parametrize("place", [0, 100, 20_000, 0.5, 0.9, -1], ids=str)
-def test_a_flipped_byte_is_noticed_wherever_it_is(pinned, place):
+def test_a_flipped_byte_is_noticed_wherever_it_is(pinned: bytes, place: int | float) -> None:
     body = bytearray(pinned)
     body[int(place * len(body)) if isinstance(place, float) else place] ^= 1
     with pytest.raises(BackboneError, match=f"has the sha256 [0-9a-f]{{64}}, not {weights.SHA256}: {CURE}"):
         check_sum(bytes(body))
 
 
-def test_nothing_of_a_file_is_read_before_its_sum_is_known(monkeypatch):
+def test_nothing_of_a_file_is_read_before_its_sum_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "read_file", lambda: write_one())
     monkeypatch.setattr(weights, "parse_weights", pytest.fail)
     with pytest.raises(BackboneError, match="sha256"):
@@ -172,7 +179,9 @@ def hostile(function: Named, *arguments: object) -> Iterator[bytes]:
     ("module", "name"),
     [("os", "system"), ("posix", "system"), ("builtins", "eval"), ("torch", "load"), ("collections", "Counter")],
 )
-def test_a_file_that_asks_for_anything_but_tensors_is_refused_and_nothing_of_it_runs(tmp_path, module, name):
+def test_a_file_that_asks_for_anything_but_tensors_is_refused_and_nothing_of_it_runs(
+    tmp_path: Path, module: str, name: str
+) -> None:
     trace = tmp_path / "ran"
     argument = {"system": f"touch {trace}", "eval": f"open({str(trace)!r}, 'w')"}.get(name, "x")
     for body in hostile(Named(module, name), argument):
@@ -181,7 +190,7 @@ def test_a_file_that_asks_for_anything_but_tensors_is_refused_and_nothing_of_it_
     assert not trace.exists()
 
 
-def test_that_hostile_file_would_run_where_pickle_itself_reads_it(tmp_path):
+def test_that_hostile_file_would_run_where_pickle_itself_reads_it(tmp_path: Path) -> None:
     """Else the test above could not fail."""
     file = io.BytesIO(next(hostile(Named("os", "system"), f"touch {tmp_path / 'ran'}")))
     for _ in range(4):
@@ -194,12 +203,12 @@ def test_that_hostile_file_would_run_where_pickle_itself_reads_it(tmp_path):
     [b"(S'true'\nios\nsystem\n.", b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R."],
     ids=["INST", "STACK_GLOBAL"],
 )
-def test_other_ways_to_name_a_function_are_refused_too(attack):
+def test_other_ways_to_name_a_function_are_refused_too(attack: bytes) -> None:
     with pytest.raises(BackboneError, match=r"ask for os\.system"):
         parse_weights(attack + write_one())
 
 
-def test_a_file_that_breaks_off_is_refused_wherever_it_does():
+def test_a_file_that_breaks_off_is_refused_wherever_it_does() -> None:
     body = write_one()
     for end in range(len(body)):
         with pytest.raises(BackboneError, match=CURE):
@@ -207,12 +216,12 @@ def test_a_file_that_breaks_off_is_refused_wherever_it_does():
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.9999])
-def test_the_pinned_file_cut_short_is_refused_by_the_reader_too(pinned, share):
+def test_the_pinned_file_cut_short_is_refused_by_the_reader_too(pinned: bytes, share: float) -> None:
     with pytest.raises(BackboneError, match=f"cannot be read.*{CURE}"):
         parse_weights(pinned[: int(share * len(pinned))])
 
 
-def test_random_bytes_are_no_weights():
+def test_random_bytes_are_no_weights() -> None:
     with pytest.raises(BackboneError, match="cannot be read"):
         parse_weights(os.urandom(1000))
 
@@ -227,7 +236,7 @@ class Elsewhere:
         return self.folder / name
 
 
-def test_a_missing_package_is_told_with_its_name(monkeypatch):
+def test_a_missing_package_is_reported_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise PackageNotFoundError(name)
 
@@ -236,7 +245,7 @@ def test_a_missing_package_is_told_with_its_name(monkeypatch):
         load_weights()
 
 
-def test_a_package_without_its_file_is_missing_as_well(monkeypatch, tmp_path):
+def test_a_package_without_its_file_is_missing_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(weights, "distribution", lambda _: Elsewhere(tmp_path))
     with pytest.raises(BackboneError, match=f"the package {PACKAGE}.*is missing"):
         load_weights()

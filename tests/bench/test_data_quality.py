@@ -1,30 +1,31 @@
-"""What is planted, and how it is judged; the numbers themselves do not matter here."""
+"""What is planted in a lake, and how the results are counted; their values do not matter here."""
 
 from collections import Counter
 
 import pandas as pd
 import pytest
 
-from bench import planted_copies, turned_labels
+from bench import flipped_labels, planted_near_duplicates
 from bench.data_quality import main
 from bench.lakes import collect, copy
-from bench.poisoned_uploads import count_used, gifts, hold_out
-from include.dataset.label_issues import BURST, DISAGREES, DOUBTED
-from include.dataset.splits import USED, bucket, split_of
+from bench.poisoned_uploads import count_used, make_uploads, withdraw_photos
+from include.dataset.splits import bucket, split_of
 from include.errors import DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
+from include.question import NEGATIVE, POSITIVE
 from include.settings import Settings
+from include.status import Status
 from tests.pictures import fill_base
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
-    """The backbone looks at the drawings once for all tests."""
-    place = tmp_path_factory.mktemp("described")
-    lake = LocalStore(place / "lake")
+    """The backbone computes the embeddings of the drawings once for all tests."""
+    folder = tmp_path_factory.mktemp("described")
+    lake = LocalStore(folder / "lake")
     fill_base(lake, per_source=12)
-    collect(lake, Settings(state_dir=place))
+    collect(lake, Settings(state_dir=folder))
     return lake
 
 
@@ -33,87 +34,88 @@ def filled(described, tmp_path):
     return copy(described, tmp_path / "lake")
 
 
-def test_planted_copies_of_drawings_are_found(filled):
-    result = planted_copies.measure_copies(filled, Settings(), count=4)
-    assert result["planted"] == 4 * len(planted_copies.CLASSES)
-    assert set(result["recall"]) == set(planted_copies.CLASSES)
+def test_planted_near_duplicates_of_drawings_are_found(filled):
+    result = planted_near_duplicates.measure_near_duplicates(filled, Settings(), count=4)
+    assert result["planted"] == 4 * len(planted_near_duplicates.EDITS)
+    assert set(result["recall"]) == set(planted_near_duplicates.EDITS)
     assert result["recall"]["mirrored"] == result["recall"]["half as large"] == 1
 
 
-def test_a_pair_is_right_where_both_go_back_to_one_photo_or_to_known_twins():
-    planted = pd.DataFrame({"key": ["a1", "b1"], "original": ["a", "b"], "class_name": ["small", "grey"]})
+def test_a_pair_is_correct_if_both_come_from_one_original_or_from_a_known_pair():
+    planted = pd.DataFrame({"key": ["a1", "b1"], "original": ["a", "b"], "edit": ["small", "grey"]})
     before = pd.DataFrame({"first": ["a"], "second": ["c"]})
     pairs = pd.DataFrame([("a", "a1"), ("a1", "c"), ("a1", "b"), ("a", "c"), ("d", "e")], columns=["first", "second"])
-    result = planted_copies.judge(planted, pairs, before)
+    result = planted_near_duplicates.compare_pairs(planted, pairs, before)
     assert result["recall"] == {"small": 1, "grey": 0}
     assert result["precision"] == pytest.approx(2 / 3), "a1 shows a, and what a shows; not b"
 
 
-def test_labels_are_turned_on_the_train_side_only(filled):
+def test_only_labels_of_the_train_split_are_flipped(filled):
     keys = set(filled.keys(layout.BASE))
-    turned = turned_labels.turn(filled, share=0.5, seed=1)
+    flipped = flipped_labels.flip_labels(filled, share=0.5, seed=1)
     after = set(filled.keys(layout.BASE))
-    assert after - keys == turned
+    assert after - keys == flipped
     assert len(after) == len(keys)
     was_cat = {layout.parse_base(key).sha256: layout.parse_base(key).source == "cats" for key in keys - after}
-    for source, sha256 in map(layout.parse_base, turned):
+    for source, sha256 in map(layout.parse_base, flipped):
         assert split_of(bucket(sha256)) == "train"
         assert (source == "cats") != was_cat[sha256]
 
 
-def test_of_turned_labels_it_is_counted_how_many_are_left_out_and_what_else_is():
+def test_label_issues_are_counted_by_whether_the_label_was_flipped():
     train = pd.DataFrame({"key": [f"k{number}" for number in range(20)], "label_quality": [n / 20 for n in range(20)]})
-    train["status"] = [DOUBTED if number in (0, 3) else "used" for number in range(20)]
-    turned = {"k0", "k1", "k9", "k10"}
-    result = turned_labels.judge(train, turned, known={"k0", "k3", "k4"})
-    assert result == {"turned": 4, "in_worst_tenth": 0.5, "left_out": 2, "really_turned": 1, "known": 1}
-    wider = turned_labels.judge_threshold(train, turned, 0.5)
-    assert wider == {"threshold": 0.5, "turned": 4, "left_out": 10, "really_turned": 3}
-    (pooled,) = turned_labels.pool([{"thresholds": [wider]}, {"thresholds": [wider]}])
-    assert pooled == {"threshold": 0.5, "turned": 8, "left_out": 20, "really_turned": 6}
+    train["status"] = [Status.LABEL_ISSUE if number in (0, 3) else Status.USED for number in range(20)]
+    flipped = {"k0", "k1", "k9", "k10"}
+    result = flipped_labels.count_issues(train, flipped, known={"k0", "k3", "k4"})
+    assert result == {"flipped": 4, "in_lowest_tenth": 0.5, "issues": 2, "flipped_issues": 1, "known_issues": 1}
+    counts = flipped_labels.count_at_threshold(train, flipped, 0.5)
+    assert counts == {"threshold": 0.5, "flipped": 4, "issues": 10, "flipped_issues": 3}
+    (total,) = flipped_labels.sum_draws([{"thresholds": [counts]}, {"thresholds": [counts]}])
+    assert total == {"threshold": 0.5, "flipped": 8, "issues": 20, "flipped_issues": 6}
 
 
-def test_held_out_photos_leave_the_lake(filled):
+def test_photos_to_upload_leave_the_lake(filled):
     filled.write(layout.base("dogs", "0" * 64), b"no photo")
     collect(filled, Settings())
     before = set(filled.keys(layout.BASE))
-    photos = hold_out(filled, count=10, seed=1)
-    taken = before - set(filled.keys(layout.BASE))
-    assert len(photos) == len(taken) == 10
-    assert all(split_of(bucket(layout.parse_base(key).sha256)) == "train" for key in taken)
-    with pytest.raises(DatasetError, match="too few"):
-        hold_out(filled, count=1000, seed=1)
+    photos = withdraw_photos(filled, count=10, seed=1)
+    withdrawn = before - set(filled.keys(layout.BASE))
+    assert len(photos) == len(withdrawn) == 10
+    assert all(split_of(bucket(layout.parse_base(key).sha256)) == "train" for key in withdrawn)
+    with pytest.raises(DatasetError, match="ask for fewer"):
+        withdraw_photos(filled, count=1000, seed=1)
 
 
-def test_a_share_of_the_visitors_lies_and_all_of_the_flood_does():
-    photos = [("cat" if number % 4 == 0 else "not_cat", bytes([number])) for number in range(30)]
-    made = gifts(photos, flood=10, turned=0.3, seed=1)
-    assert Counter(gift.kind for gift in made) == {"right": 14, "turned": 6, "flood": 10}
-    truth = {photo: label for label, photo in photos}
-    assert all((truth.pop(gift.photo) == gift.answer) == (gift.kind == "right") for gift in made)
-    assert not truth, "each is given once"
-    assert Counter(gift.session for gift in made)["flood"] == 10
-    assert made != gifts(photos, flood=10, turned=0.3, seed=2)
+def test_visitors_flip_a_share_of_their_labels_and_the_flood_flips_all():
+    photos = [(POSITIVE if number % 4 == 0 else NEGATIVE, bytes([number])) for number in range(30)]
+    uploads = make_uploads(photos, flood=10, flipped=0.3, seed=1)
+    assert Counter(upload.origin for upload in uploads) == {"correct": 14, "flipped": 6, "flood": 10}
+    labels = {photo: label for label, photo in photos}
+    assert all((labels.pop(upload.photo) == upload.answer) == (upload.origin == "correct") for upload in uploads)
+    assert not labels, "each is uploaded once"
+    assert Counter(upload.session for upload in uploads)["flood"] == 10
+    assert uploads != make_uploads(photos, flood=10, flipped=0.3, seed=2)
 
 
-def test_another_threshold_frees_only_what_the_agreement_left_out():
-    photos = [("cat", bytes([number])) for number in range(4)]
-    given = dict(zip("abcd", gifts(photos, flood=2, turned=0.5, seed=1), strict=True))
-    uploads = pd.DataFrame({"key": [layout.upload_photo(photo_id) for photo_id in given]})
-    uploads["status"], uploads["label_quality"] = [USED, DISAGREES, BURST, DISAGREES], [0.9, 0.2, 0.9, 0.05]
-    visitors = {given[photo_id].kind for photo_id in "ab"}
-    assert visitors == {"right", "turned"}
-    assert count_used(uploads, given, 0.1) == {"right": 1, "turned": 1, "flood": 0}
-    assert sum(count_used(uploads, given, 0.3).values()) == 1
+def test_another_threshold_frees_only_uploads_that_disagree_with_the_base_photos():
+    photos = [(POSITIVE, bytes([number])) for number in range(4)]
+    uploads = dict(zip("abcd", make_uploads(photos, flood=2, flipped=0.5, seed=1), strict=True))
+    checked = pd.DataFrame({"key": [layout.upload_photo(photo_id) for photo_id in uploads]})
+    disagrees = Status.DISAGREES_WITH_BASE
+    checked["status"] = [Status.USED, disagrees, Status.SESSION_BURST, disagrees]
+    checked["label_quality"] = [0.9, 0.2, 0.9, 0.05]
+    assert {uploads[photo_id].origin for photo_id in "ab"} == {"correct", "flipped"}
+    assert count_used(checked, uploads, 0.1) == {"correct": 1, "flipped": 1, "flood": 0}
+    assert sum(count_used(checked, uploads, 0.3).values()) == 1
 
 
 @pytest.mark.slow
 def test_the_bench_writes_all_its_tables(tmp_path, capfd):
     page = tmp_path / "page.md"
-    sizes = ["--copied", "8", "--uploads", "20", "--flood", "22", "--seeds", "1", "--synthetic", "400"]
+    sizes = ["--originals", "8", "--uploads", "20", "--flood", "22", "--seeds", "1", "--synthetic", "400"]
     main(["--out", str(page), *sizes])
     text, output = page.read_text(), capfd.readouterr().out
-    for begin in ("recall, mirrored", "precision", "draw", "1", "**0.15**", "`min_agreement`", "peak memory, GB"):
-        assert f"| {begin} |" in text
+    for start in ("recall, mirrored", "precision", "draw", "1", "**0.15**", "`min_agreement`", "peak memory, GB"):
+        assert f"| {start} |" in text
     assert "0 of 22 |" in text, "none of a flood trains"
     assert "## Poisoned uploads" in output

@@ -1,4 +1,4 @@
-"""What the recipes are compared on; and the whole bench on a few drawings: only that it measures all it should."""
+"""The photos that the recipes are compared on; and the whole bench on a few drawings: whether it measures all."""
 
 import hashlib
 from collections import Counter
@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 
 from bench import photos
-from bench.training import gather_held_out, main, read_options, sizes
+from bench.question import SOURCES
+from bench.training import growing_subsets, main, make_held_out_lake, read_options
+from include.dataset.manifest import MANIFEST
 from include.dataset.splits import bucket, split_of
 from include.errors import BaseDataMissing, DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
-from include.records import SOURCES
+from include.question import POSITIVE
 from tests.pictures import drawing
 
 WANTED = {"train": 12, "val": 2, "test": 2}  # of each source
 
 
 def fill(folder: Path, *, first: int = 0) -> Path:
-    """Drawings of each source on every side, from number ``first`` on."""
+    """Drawings of each source on every split, from number ``first`` on."""
     for source in SOURCES:
         (folder / source).mkdir(parents=True)
         room, number = Counter(WANTED), first
@@ -39,41 +41,42 @@ def folder(tmp_path_factory) -> Path:
 
 def test_a_lake_holds_the_photos_of_the_manifest_by_the_rule_of_the_product(folder, tmp_path):
     listed = photos.list_photos(folder, per_source=20, seed=1)
-    photos.check_sides(listed)
+    photos.check_splits(listed)
     assert len(listed) == sum(WANTED.values()) * len(SOURCES)
+    assert set(MANIFEST) <= set(listed.columns)
     assert list(listed["split"]) == [split_of(bucket(name)) for name in listed["sha256"]]
-    assert set(listed.loc[listed["label"] == "cat", "source"]) == {"cats"}
-    store = LocalStore(photos.place(listed, tmp_path / "lake"))
+    assert set(listed.loc[listed["label"] == POSITIVE, "source"]) == {"cats"}
+    store = LocalStore(photos.make_lake(listed, tmp_path / "lake"))
     assert list(store.keys(layout.BASE)) == list(listed["key"])
     assert [hashlib.sha256(store.read(key)).hexdigest() for key in listed["key"]] == list(listed["sha256"])
     assert photos.read_manifest(str(store.root)).equals(listed)
 
 
-def test_copies_and_what_is_no_photo_are_left_out(folder, tmp_path):
+def test_exact_duplicates_and_files_that_are_no_photos_are_left_out(folder, tmp_path):
     other = fill(tmp_path / "photos")
-    copied = next((other / "cats").iterdir())
-    (other / "cats" / "copy.jpg").write_bytes(copied.read_bytes())
+    original = next((other / "cats").iterdir())
+    (other / "cats" / "duplicate.jpg").write_bytes(original.read_bytes())
     (other / "dogs" / "notes.txt").write_text("no photo")
     listed = photos.list_photos(other, per_source=20, seed=1)
     assert list(listed["key"]) == list(photos.list_photos(folder, per_source=20, seed=1)["key"])
 
 
-def test_growing_parts_contain_each_other_and_end_where_the_photos_do(folder):
+def test_growing_subsets_contain_each_other_and_end_with_all_photos(folder):
     listed = photos.list_photos(folder, per_source=20, seed=1)
-    small, whole = sizes(listed, [400, 40, 80])
+    small, whole = growing_subsets(listed, [400, 40, 80])
     assert len(small) < len(whole) == len(listed)
     assert set(small["key"]) < set(whole["key"])
 
 
-def test_a_folder_without_photos_and_too_few_of_them_are_refused(folder, tmp_path):
+def test_a_folder_without_photos_and_too_few_photos_are_rejected(folder, tmp_path):
     with pytest.raises(BaseDataMissing, match="--photos"):
         photos.list_photos(tmp_path, per_source=20, seed=1)
     listed = photos.list_photos(folder, per_source=20, seed=1)
-    given = read_options(["--photos", str(folder), "--held-out", str(folder)])
+    options = read_options(["--photos", str(folder), "--held-out", str(folder)])
     with pytest.raises(DatasetError, match="give other photos"):
-        gather_held_out(given, listed, tmp_path)
+        make_held_out_lake(options, listed, tmp_path)
     with pytest.raises(DatasetError, match=r"test has \d+ photos"):
-        photos.check_sides(listed[(listed["split"] != "test") | (listed["label"] == "cat")])
+        photos.check_splits(listed[(listed["split"] != "test") | (listed["label"] == POSITIVE)])
 
 
 @pytest.mark.slow

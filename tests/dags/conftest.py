@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -7,7 +9,7 @@ from include.settings import ROOT
 
 
 @pytest.fixture(scope="session")
-def airflow_environment(tmp_path_factory):
+def airflow_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Airflow's own folder, and the paths that the local stack gives it."""
     home = tmp_path_factory.mktemp("airflow")
     return {
@@ -21,9 +23,8 @@ def airflow_environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run_python(airflow_environment):
+def run_python(airflow_environment: dict[str, str]) -> Callable[..., str]:
     """Run code in a fresh interpreter that finds Airflow at home; returns what it prints."""
-    import os
 
     def run(code: str, **extra: str) -> str:
         done = subprocess.run(

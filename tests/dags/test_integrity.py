@@ -1,26 +1,32 @@
 """House rules over every DAG, and what parsing one may cost."""
 
 import json
-from types import SimpleNamespace
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-
-from include.errors import DatasetError
 
 DESCRIBE = """
 import json
 from airflow.dag_processing.dagbag import DagBag
+from include import errors
 bag = DagBag(__import__("os").environ["AIRFLOW__CORE__DAGS_FOLDER"])
+ERRORS = (errors.DatasetError("a"), errors.ModelError("a"), errors.NotAPhoto("a", "b"), OSError("a"), MemoryError(),
+          errors.ServerError("a"), errors.NotDeployed("a"), errors.ChecksCrashed("a"), ConnectionError("a"))
+def decide(task):  # what its retry policy does after each error
+    return {type(error).__name__: task.retry_policy.evaluate(error, 1, task.retries).action.value for error in ERRORS}
 def describe(dag):
     return {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "active": dag.max_active_runs, "catchup": dag.catchup,
         "schedule": "the champion moved" if isinstance(dag.schedule, list) else dag.schedule,
+        "callback": getattr(dag.on_failure_callback, "__qualname__", None),
         "params": {name: [dag.params[name], dag.params.get_param(name).schema] for name in dag.params},
         "tasks": {task.task_id: {
             "retries": task.retries, "delay": task.retry_delay.total_seconds(),
             "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
             "rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
-            "upstream": sorted(task.upstream_task_ids), "pool": task.pool} for task in dag.tasks},
+            "upstream": sorted(task.upstream_task_ids), "pool": task.pool, "after": decide(task)}
+            for task in dag.tasks},
     }
 print("RESULT" + json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: describe(d) for d in bag.dags.values()}}))
 """
@@ -28,7 +34,7 @@ print("RESULT" + json.dumps({"errors": bag.import_errors, "dags": {d.dag_id: des
 WATCH_PARSING = """
 import sys, socket
 from airflow.sdk import dag, task, task_group  # loaded on demand, with what they need
-import croniter, pendulum, include.settings, include.lake.opening, cat_plugin.defaults, cat_plugin.failing
+import croniter, pendulum, include.settings, include.lake.opening, cat_plugin.defaults, cat_plugin.errors
 before = set(sys.modules)
 touched = []
 def watch(event, args):
@@ -45,34 +51,37 @@ print("RESULT" + __import__("json").dumps({"heavy": sorted(heavy & set(sys.modul
 """
 
 
-def result(output: str):
+Run = Callable[..., str]
+
+
+def result(output: str) -> Any:
     return json.loads(output.partition("RESULT")[2])
 
 
 @pytest.fixture(scope="module")
-def bag(run_python):
+def bag(run_python: Run) -> dict[str, Any]:
     return result(run_python(DESCRIBE))
 
 
 @pytest.fixture(scope="module")
-def set_otherwise(run_python):
+def set_otherwise(run_python: Run) -> dict[str, Any]:
     """The same DAGs under other settings."""
     chosen = {"CAT_RETRAIN_SCHEDULE": "@weekly", "CAT_INGEST_SCHEDULE": "@monthly", "CAT_NETWORK": "scratch"}
     return result(run_python(DESCRIBE, **chosen))["dags"]
 
 
-def test_every_dag_file_parses(bag):
+def test_every_dag_file_parses(bag: dict[str, Any]) -> None:
     assert bag["errors"] == {}
     assert set(bag["dags"]) == {"ingest_base_datasets", "retrain", "predict_batch"}
 
 
-def test_every_dag_says_what_starts_it_what_it_leaves_and_what_to_do(bag):
+def test_every_dag_documents_what_starts_it_what_it_leaves_and_what_to_do(bag: dict[str, Any]) -> None:
     for name, dag in bag["dags"].items():
         for heading in ("**Starts:**", "**Leaves:**", "**If it fails:**"):
-            assert heading in dag["doc"], f"{name} does not say {heading}"
+            assert heading in dag["doc"], f"{name} lacks {heading}"
 
 
-def test_every_dag_keeps_the_house_rules(bag):
+def test_every_dag_keeps_the_house_rules(bag: dict[str, Any]) -> None:
     for name, dag in bag["dags"].items():
         assert dag["tags"], name
         assert dag["active"] == 1, name
@@ -84,7 +93,20 @@ def test_every_dag_keeps_the_house_rules(bag):
             assert rules["rule"] != "all_done", f"{task} would turn a failed run green"
 
 
-def test_no_dag_is_scheduled_unless_the_settings_say_so(bag, set_otherwise):
+def test_every_task_fails_at_once_on_wrong_input_and_retries_after_all_else(bag: dict[str, Any]) -> None:
+    """`default` is Airflow's own rule: the task's retries."""
+    final = dict.fromkeys(("DatasetError", "ModelError", "NotAPhoto"), "fail")
+    retried = ("OSError", "MemoryError", "ServerError", "NotDeployed", "ChecksCrashed", "ConnectionError")
+    for name, dag in bag["dags"].items():
+        for task, rules in dag["tasks"].items():
+            assert rules["after"] == final | dict.fromkeys(retried, "default"), f"{name}: {task}"
+
+
+def test_somebody_hears_of_every_failed_run(bag: dict[str, Any]) -> None:
+    assert {name: dag["callback"] for name, dag in bag["dags"].items()} == dict.fromkeys(bag["dags"], "on_failure")
+
+
+def test_no_dag_is_scheduled_unless_the_settings_say_so(bag: dict[str, Any], set_otherwise: dict[str, Any]) -> None:
     scheduled = {name: dag["schedule"] for name, dag in bag["dags"].items()}
     assert scheduled.pop("predict_batch") == "the champion moved"
     assert set(scheduled.values()) == {None}
@@ -92,7 +114,7 @@ def test_no_dag_is_scheduled_unless_the_settings_say_so(bag, set_otherwise):
     assert set_otherwise["ingest_base_datasets"]["schedule"] == "@monthly"
 
 
-def test_retrain_is_the_picture_of_the_architecture(bag):
+def test_retrain_is_the_picture_of_the_architecture(bag: dict[str, Any]) -> None:
     upstream = {task: rules["upstream"] for task, rules in bag["dags"]["retrain"]["tasks"].items()}
     assert upstream == {
         "collect.snapshot_base": [],
@@ -102,14 +124,15 @@ def test_retrain_is_the_picture_of_the_architecture(bag):
         "collect.describe": ["collect.list_new_images"],
         "check.deduplicate": ["collect.describe"],
         "check.check_labels": ["check.deduplicate"],
-        "check.split": ["check.check_labels"],
-        "check.validate": ["check.split"],
+        "check.sample": ["check.check_labels"],
+        "check.validate": ["check.sample"],
         "check.publish_dataset": ["check.validate"],
         "train.tune": ["check.publish_dataset"],
         "train.train": ["check.publish_dataset", "train.tune"],
         "train.evaluate": ["check.publish_dataset", "train.train"],
-        "train.check_model": ["train.evaluate"],
-        "release.gate": ["train.evaluate"],
+        "train.register": ["train.evaluate"],
+        "train.check_model": ["train.register"],
+        "release.gate": ["train.register"],
         "release.redeploy": ["release.gate"],
         "release.keep_champion": ["release.gate"],
         "release.report": ["release.keep_champion", "release.redeploy"],
@@ -119,7 +142,7 @@ def test_retrain_is_the_picture_of_the_architecture(bag):
     assert rules["release.report"] == "none_failed_min_one_success"
 
 
-def test_the_form_of_retrain_is_typed(bag, set_otherwise):
+def test_the_form_of_retrain_is_typed(bag: dict[str, Any], set_otherwise: dict[str, Any]) -> None:
     params = bag["dags"]["retrain"]["params"]
     assert {name: (value, schema["type"]) for name, (value, schema) in params.items()} == {
         "images_per_source": (2000, "integer"),
@@ -133,52 +156,30 @@ def test_the_form_of_retrain_is_typed(bag, set_otherwise):
     assert set_otherwise["retrain"]["params"]["epochs"][0] == 10, "as the network from scratch has it"
 
 
-def test_parsing_imports_nothing_heavy_and_touches_nothing(run_python):
+RETRY_AFTER_MIDNIGHT = """
+import datetime, json, os
+from types import SimpleNamespace
+from airflow.dag_processing.dagbag import DagBag
+import include.serving.batch
+days = []
+include.serving.batch.predict_batch = lambda *given, day, **options: days.append(day)
+run = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["predict_batch"].get_task("predict").python_callable
+run_after = datetime.datetime(2026, 1, 1, 23, 59, 50, tzinfo=datetime.timezone.utc)  # each try begins after that day
+for number in (1, 2):
+    run(run_id="r", params={"folder": ""}, dag_run=SimpleNamespace(run_after=run_after))
+print("RESULT" + json.dumps(days))
+"""
+
+
+def test_a_retry_of_predict_batch_after_midnight_writes_the_day_of_the_run(run_python: Run) -> None:
+    assert result(run_python(RETRY_AFTER_MIDNIGHT)) == ["2026-01-01"] * 2
+
+
+def test_parsing_imports_nothing_heavy_and_touches_nothing(run_python: Run) -> None:
     assert result(run_python(WATCH_PARSING)) == {"heavy": [], "touched": []}
 
 
-def test_our_errors_end_a_task_at_once():
-    from airflow.sdk.exceptions import AirflowFailException
-
-    from cat_plugin.failing import no_retry_on_input_error
-
-    @no_retry_on_input_error
-    def fails():
-        raise DatasetError("the cure")
-
-    @no_retry_on_input_error
-    def breaks():
-        raise ConnectionError("the network")
-
-    with pytest.raises(AirflowFailException, match="DatasetError: the cure"):
-        fails()
-    with pytest.raises(ConnectionError):
-        breaks()
-
-
-@pytest.mark.parametrize(
-    ("error", "try_number", "raised"),
-    [
-        (ConnectionError("the network"), 2, "ConnectionError"),
-        (ConnectionError("the network"), 3, "AirflowSkipException"),
-        (DatasetError("the cure"), 1, "AirflowSkipException"),
-    ],
-)
-def test_what_only_informs_is_retried_and_then_skipped(monkeypatch, error, try_number, raised):
-    from cat_plugin import failing
-
-    @failing.skip_on_error
-    def breaks():
-        raise error
-
-    this = SimpleNamespace(try_number=try_number, max_tries=2)
-    monkeypatch.setattr(failing, "get_current_context", lambda: {"ti": this})
-    with pytest.raises(Exception, match=str(error)) as met:
-        breaks()
-    assert met.type.__name__ == raised
-
-
-def test_what_moves_the_alias_shares_one_slot(bag):
+def test_what_moves_the_alias_shares_one_slot(bag: dict[str, Any]) -> None:
     pools = {task: rules["pool"] for task, rules in bag["dags"]["retrain"]["tasks"].items()}
     assert pools.pop("release.redeploy") == "champion"
     assert set(pools.values()) == {"default_pool"}

@@ -1,10 +1,11 @@
-"""Every way through `retrain`, run by Airflow itself: trigger rules, branch and run state.
+"""Every path through `retrain`, run by Airflow itself: trigger rules, branch and run state.
 
 The functions below the tasks are replaced by ones that return at once: what they do has tests of its own, and the
 whole DAG runs unchanged in tests/functional. Each case parses the DAG anew, because `dag.test()` leaks params.
 """
 
 import json
+import os
 import subprocess
 import sys
 from itertools import product
@@ -37,17 +38,18 @@ def walk(shards, end):
     answer("include.ingestion.snapshot.anything_new", end != "nothing new")
     answer("include.dataset.facts.list_new_images", [f"shard {number}" for number in range(shards)])
     answer("include.dataset.facts.describe", {"described": 1})
-    for name in ("deduplicate", "check_labels", "choose", "publish"):
+    for name in ("deduplicate", "check_labels", "sample", "publish"):
         answer(f"include.dataset.steps.{name}", "key")
     answer("include.validation.data.validate", {"test": "passed"})
     answer("include.registry.versions.champion_dataset", None)
     answer("include.tuning.tune.tune", {"learning_rate": 0.001})
     answer("include.training.train.train", "mlflow run")
-    answer("include.promotion.evaluate.evaluate", {"version": "2"})
+    answer("include.promotion.evaluate.evaluate", {"threshold": 0.5})
+    answer("include.promotion.register.register_version", "2")
     answer("include.validation.model.check_model", {"warnings": ["weak"]})
     answer("include.promotion.comparison.compare_and_decide", Decision(end != "not better", "2", "1", ()))
     answer("include.promotion.comparison.failed_rules", ["too bad"])
-    failure = ModelError("the server does not follow")
+    failure = ModelError("the server rejects it")
     answer("include.promotion.deploy.redeploy", failure if end == "redeploy fails" else {"version": "2"})
     answer("include.promotion.run_report.report", {"version": "2"})
     dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["retrain"]
@@ -60,31 +62,32 @@ print("RESULT" + json.dumps([walk(*case) for case in json.loads(sys.argv[1])]))
 """
 
 CASES = [*product(SHARDS, ENDS), (0, "nothing new")]
+Task = tuple[str, int, str]  # id, map index, state
+Walked = dict[tuple[int, str], tuple[str, list[Task]]]
 
 
 @pytest.fixture(scope="module")
-def walked(airflow_environment):
-    """What became of the run and of its tasks, for each case."""
-    import os
-
+def walked(airflow_environment: dict[str, str]) -> Walked:
+    """The states of the run and of its tasks, for each case."""
     environment = {**os.environ, **airflow_environment}
     for command in (["-m", "airflow", "db", "migrate"], ["-c", WALK, json.dumps(CASES)]):
         done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-4000:]
     results = json.loads(done.stdout.partition("RESULT")[2])
-    return {tuple(case): (state, tasks) for case, (state, tasks) in zip(CASES, results, strict=True)}
+    return {case: (state, tasks) for case, (state, tasks) in zip(CASES, results, strict=True)}
 
 
-def states(tasks: list) -> dict[str, str]:
+def states(tasks: list[Task]) -> dict[str, str]:
     return {task: state for task, _, state in tasks}
 
 
 @pytest.mark.parametrize("shards", SHARDS)
 @pytest.mark.parametrize("end", ENDS)
-def test_the_run_ends_as_its_decision_says(walked, shards, end):
+def test_the_run_ends_as_its_decision_says(walked: Walked, shards: int, end: str) -> None:
     state, tasks = walked[shards, end]
     found = states(tasks)
-    assert found["train.evaluate"] == found["train.check_model"] == found["release.gate"] == "success"
+    for task in ("train.evaluate", "train.register", "train.check_model", "release.gate"):
+        assert found[task] == "success"
     ends = {name.removeprefix("release."): found[name] for name in found if name.startswith("release.")}
     del ends["gate"]
     assert (state, ends) == {
@@ -95,14 +98,14 @@ def test_the_run_ends_as_its_decision_says(walked, shards, end):
 
 
 @pytest.mark.parametrize("shards", SHARDS)
-def test_describe_runs_once_per_shard_and_none_skips_nothing_else(walked, shards):
+def test_describe_runs_once_per_shard_and_none_skips_nothing_else(walked: Walked, shards: int) -> None:
     _, tasks = walked[shards, "better"]
     described = [state for task, _, state in tasks if task == "collect.describe"]
     assert described == (["success"] * shards or ["skipped"])
     assert states(tasks)["check.deduplicate"] == "success"
 
 
-def test_nothing_new_skips_all_the_rest_and_is_no_failure(walked):
+def test_nothing_new_skips_all_the_rest_and_is_no_failure(walked: Walked) -> None:
     state, tasks = walked[0, "nothing new"]
     assert state == "success"
     done = {task for task, _, found in tasks if found == "success"}

@@ -4,18 +4,21 @@ import pytest
 from include.dataset import deduplication
 from include.dataset.facts import MEASURES
 from include.settings import Quality
+from include.status import Status
 
+Row = tuple[str, str, str | None, str, str, str]  # COLUMNS
 NO_PAIRS = pd.DataFrame({"first": [], "second": []})
 
+NEAR_DUPLICATE, CONFLICT = Status.NEAR_DUPLICATE, Status.CONFLICTING_LABELS
 COLUMNS = ["key", "source", "label", "split", "label_origin", "fingerprint"]
 
 
-def photos(*rows: tuple) -> pd.DataFrame:
+def photos(*rows: Row) -> pd.DataFrame:
     """One photo per row; its key is also its name."""
-    return set_aside(pd.DataFrame(rows, columns=COLUMNS).assign(review=None, problem=None))
+    return exclude_unusable(pd.DataFrame(rows, columns=COLUMNS).assign(review=None, problem=None))
 
 
-def set_aside(table: pd.DataFrame) -> pd.DataFrame:
+def exclude_unusable(table: pd.DataFrame) -> pd.DataFrame:
     """Photos of good quality, each named by its key."""
     good = {"width": 100, "height": 100} | dict.fromkeys(MEASURES, 0.5) | {"entropy": 7.0, "sharpness": 50.0}
     return deduplication.exclude_unusable(table.assign(sha256=table["key"], **good), Quality())
@@ -29,101 +32,104 @@ def statuses(table: pd.DataFrame) -> dict[str, str | None]:
     return {row.key: None if pd.isna(row.status) else row.status for row in drop_near_duplicates(table).itertuples()}
 
 
-def base(key: str, label: str = "cat", split: str = "train", photo: str = "P") -> tuple:
-    return (key, "cats" if label == "cat" else "dogs", label, split, "source", photo)
+def base(key: str, label: str = "positive", split: str = "train", photo: str = "P") -> Row:
+    return (key, "cats" if label == "positive" else "dogs", label, split, "source", photo)
 
 
-def upload(key: str, label: str | None = "cat", split: str = "train", photo: str = "P", origin: str = "user") -> tuple:
+def upload(
+    key: str, label: str | None = "positive", split: str = "train", photo: str = "P", origin: str = "user"
+) -> Row:
     return (key, "uploads", label, split, origin, photo)
 
 
-def test_photos_that_differ_stay():
+def test_photos_that_differ_stay() -> None:
     assert statuses(photos(base("a", photo="1"), base("b", photo="2"))) == {"a": None, "b": None}
 
 
-def test_of_equal_photos_the_first_stays_and_names_the_cluster():
+def test_of_equal_photos_the_first_stays_and_names_the_cluster() -> None:
     table = drop_near_duplicates(photos(base("b"), base("a"), base("c")))
     assert dict(zip(table["key"], table["cluster"], strict=True)) == dict.fromkeys("abc", "a")
-    assert statuses(photos(base("b"), base("a"), base("c"))) == {"a": None, "b": "copy", "c": "copy"}
+    assert statuses(photos(base("b"), base("a"), base("c"))) == {"a": None, "b": NEAR_DUPLICATE, "c": NEAR_DUPLICATE}
 
 
-def test_a_base_photo_stays_before_an_upload():
-    assert statuses(photos(upload("a"), base("b"))) == {"a": "copy", "b": None}
+def test_a_base_photo_stays_before_an_upload() -> None:
+    assert statuses(photos(upload("a"), base("b"))) == {"a": NEAR_DUPLICATE, "b": None}
 
 
-@pytest.mark.parametrize("other", [base("b", "not_cat"), upload("b", "not_cat")])
-def test_one_train_photo_with_two_labels_is_nobodys(other):
-    assert statuses(photos(base("a"), other)) == {"a": "conflict", "b": "conflict"}
+@pytest.mark.parametrize("other", [base("b", "negative"), upload("b", "negative")])
+def test_one_train_photo_with_two_labels_leaves_whole(other: Row) -> None:
+    assert statuses(photos(base("a"), other)) == {"a": CONFLICT, "b": CONFLICT}
 
 
-def test_dogs_and_misc_are_no_conflict():
-    misc = ("b", "misc", "not_cat", "train", "source", "P")
-    assert statuses(photos(base("a", "not_cat"), misc)) == {"a": None, "b": "copy"}
+def test_dogs_and_misc_are_no_conflict() -> None:
+    misc = ("b", "misc", "negative", "train", "source", "P")
+    assert statuses(photos(base("a", "negative"), misc)) == {"a": None, "b": NEAR_DUPLICATE}
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_users_cannot_empty_the_sides_that_judge(split):
-    assert statuses(photos(base("a", split=split), upload("b", "not_cat", split))) == {"a": None, "b": "conflict"}
+def test_users_cannot_empty_val_and_test(split: str) -> None:
+    assert statuses(photos(base("a", split=split), upload("b", "negative", split))) == {"a": None, "b": CONFLICT}
 
 
-def test_base_photos_that_disagree_on_test_are_nobodys():
-    assert set(statuses(photos(base("a", split="test"), base("b", "not_cat", "test"))).values()) == {"conflict"}
+def test_base_photos_that_disagree_on_test_all_leave() -> None:
+    assert set(statuses(photos(base("a", split="test"), base("b", "negative", "test"))).values()) == {CONFLICT}
 
 
-def test_a_review_outranks_everybody():
-    table = photos(base("a"), upload("b", "not_cat", origin="reviewed"), upload("c", "not_cat"))
-    assert statuses(table) == {"a": "conflict", "b": None, "c": "copy"}
+def test_a_review_outranks_all_other_labels() -> None:
+    table = photos(base("a"), upload("b", "negative", origin="reviewed"), upload("c", "negative"))
+    assert statuses(table) == {"a": CONFLICT, "b": None, "c": NEAR_DUPLICATE}
 
 
-def test_reviews_that_disagree_leave_nothing():
-    table = photos(upload("b", "cat", origin="reviewed"), upload("c", "not_cat", origin="reviewed"))
-    assert set(statuses(table).values()) == {"conflict"}
+def test_reviews_that_disagree_leave_nothing() -> None:
+    table = photos(upload("b", "positive", origin="reviewed"), upload("c", "negative", origin="reviewed"))
+    assert set(statuses(table).values()) == {CONFLICT}
 
 
-def test_what_was_set_aside_is_nobodys_copy():
+def test_an_unusable_photo_is_nobodys_near_duplicate() -> None:
     table = pd.DataFrame([base("a"), upload("b", None), base("c"), upload("d")], columns=COLUMNS)
     table = table.assign(problem=["broken", None, None, None], review=[None, None, None, "drop"])
-    assert statuses(set_aside(table)) == {"a": "quarantined", "b": "unlabelled", "c": None, "d": "dropped by review"}
+    expected = {"a": Status.QUARANTINED, "b": Status.UNLABELLED, "c": None, "d": Status.DROPPED_BY_REVIEW}
+    assert statuses(exclude_unusable(table)) == expected
 
 
-def tie(*keys: str) -> pd.DataFrame:
+def connect(*keys: str) -> pd.DataFrame:
     return pd.DataFrame({"first": keys[:-1], "second": keys[1:]})
 
 
-def near_fates(pairs: pd.DataFrame, *rows: tuple, **rules: int) -> dict[str, str | None]:
+def near_statuses(pairs: pd.DataFrame, *rows: Row, **rules: int) -> dict[str, str | None]:
     table = drop_near_duplicates(photos(*rows), pairs, **rules)
     return {row.key: None if pd.isna(row.status) else row.status for row in table.itertuples()}
 
 
-def test_of_near_copies_on_several_sides_the_one_that_judges_stays():
+def test_of_near_duplicates_on_several_splits_the_one_on_test_or_val_stays() -> None:
     rows = [base("a", photo="1"), base("b", split="val", photo="2"), base("c", split="test", photo="3")]
-    assert near_fates(tie("a", "b", "c"), *rows) == {"a": "copy", "b": "copy", "c": None}
-    assert near_fates(tie("a", "b"), *rows) == {"a": "copy", "b": None, "c": None}
+    assert near_statuses(connect("a", "b", "c"), *rows) == {"a": NEAR_DUPLICATE, "b": NEAR_DUPLICATE, "c": None}
+    assert near_statuses(connect("a", "b"), *rows) == {"a": NEAR_DUPLICATE, "b": None, "c": None}
 
 
-def test_near_copies_with_two_labels_are_nobodys():
-    rows = [base("a", photo="1"), base("b", "not_cat", photo="2")]
-    assert near_fates(tie("a", "b"), *rows) == {"a": "conflict", "b": "conflict"}
+def test_near_duplicates_with_two_labels_all_leave() -> None:
+    rows = [base("a", photo="1"), base("b", "negative", photo="2")]
+    assert near_statuses(connect("a", "b"), *rows) == {"a": CONFLICT, "b": CONFLICT}
 
 
-def test_a_near_copy_on_train_does_not_let_users_empty_the_sides_that_judge():
-    rows = [base("a", split="test", photo="1"), upload("b", "not_cat", photo="2")]
-    assert near_fates(tie("a", "b"), *rows) == {"a": None, "b": "conflict"}
+def test_a_near_duplicate_on_train_does_not_let_users_empty_val_and_test() -> None:
+    rows = [base("a", split="test", photo="1"), upload("b", "negative", photo="2")]
+    assert near_statuses(connect("a", "b"), *rows) == {"a": None, "b": CONFLICT}
 
 
-def test_an_unseen_upload_on_test_takes_no_photo_out_of_train():
+def test_an_unreviewed_upload_on_test_takes_no_photo_out_of_train() -> None:
     rows = [base("a", photo="1"), upload("b", split="test", photo="2")]
-    assert near_fates(tie("a", "b"), *rows) == {"a": None, "b": "copy"}
+    assert near_statuses(connect("a", "b"), *rows) == {"a": None, "b": NEAR_DUPLICATE}
 
 
-def test_a_crowd_is_reported_never_applied_and_its_uploads_wait():
+def test_an_oversized_cluster_is_reported_never_applied_and_its_uploads_wait() -> None:
     rows = [base("a", photo="1"), base("b", photo="2"), base("c", photo="2"), upload("d", photo="3")]
-    crowded = near_fates(tie("a", "b", "c", "d"), *rows, max_cluster=3)
-    assert crowded == {"a": None, "b": None, "c": "copy", "d": "crowd: waiting for review"}
+    found = near_statuses(connect("a", "b", "c", "d"), *rows, max_cluster=3)
+    assert found == {"a": None, "b": None, "c": NEAR_DUPLICATE, "d": Status.OVERSIZED_CLUSTER}
 
 
-def test_poor_photos_leave_the_train_side_only_and_never_against_a_review():
+def test_poor_photos_leave_the_train_split_only_and_never_against_a_review() -> None:
     rows = [base("a"), base("b", split="test"), upload("c", origin="reviewed")]
     table = photos(*rows).assign(review=[None, None, "keep"], sharpness=1.0)
-    fates_of = deduplication.exclude_unusable(table, Quality())["status"]
-    assert [None if pd.isna(status) else status for status in fates_of] == ["poor quality", None, None]
+    found = deduplication.exclude_unusable(table, Quality())["status"]
+    assert [None if pd.isna(status) else status for status in found] == [Status.POOR_QUALITY, None, None]

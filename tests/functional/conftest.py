@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.settings import Settings
+from include.training.mlflow_runs import Mlflow, connect
 from stack.airflow_api import AirflowApi
 from stack.demo import run_dag, start_all
 from stack.environment import local_settings
@@ -27,18 +30,38 @@ class Loop:
     api: AirflowApi
     lake: ObjectStore
 
-    def run(self, dag: str, **params) -> tuple[str, dict[str, str]]:
-        """One run to its end, which must be good; returns its id and the states of its tasks."""
+    def run(self, dag: str, **params: Any) -> tuple[str, dict[str, str]]:
+        """One run to its end, which must be a success; returns its id and the states of its tasks."""
         run, state = run_dag(self.stack, self.api, dag, **params)
         states = self.states(dag, run)
         assert state == "success", states
         return run, states
 
+    def run_to_failure(self, dag: str, **params: Any) -> tuple[dict[str, Any], str]:
+        """One run to its end, which must be a failure; returns the failed task and its log."""
+        run, state = run_dag(self.stack, self.api, dag, **params)
+        assert state == "failed", self.states(dag, run)
+        failed = next(task for task in self.api.tasks(dag, run) if task["state"] == "failed")
+        return failed, "\n".join(self.api.log_lines(dag, run, failed))
+
     def states(self, dag: str, run: str) -> dict[str, str]:
         return {task["task_id"]: task["state"] for task in self.api.tasks(dag, run)}
 
+    @property
+    def live_url(self) -> str:
+        return self.stack.settings.live_url
 
-def quick_settings(state_dir, lake: str, **environment: str) -> Settings:
+    @property
+    def client(self) -> Mlflow:
+        return connect(self.stack.settings)
+
+    def versions(self) -> list[str]:
+        """The registered versions, the newest first."""
+        client = self.client
+        return [version.version for version in client.search_model_versions(f"name = '{client.name}'")]
+
+
+def quick_settings(state_dir: Path, lake: str, **environment: str) -> Settings:
     """Settings with free ports, in the environment of this process too: tests read lake and registry as tasks do."""
     ports = {f"CAT_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "MLFLOW", "S3", "SERVER", "APP")}
     os.environ.update(QUICK | ports | {"CAT_STATE_DIR": str(state_dir)} | environment)
@@ -63,7 +86,9 @@ def running_loop(settings: Settings) -> Iterator[Loop]:
 
 
 @pytest.fixture(scope="module")
-def loop(request, own_environment, tmp_path_factory) -> Iterator[Loop]:
+def loop(
+    request: pytest.FixtureRequest, own_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Loop]:
     """A test may ask for other settings, by the names of the environment, and for another ``lake``."""
     asked = {"lake": "s3"} | getattr(request, "param", {})
     settings = quick_settings(tmp_path_factory.mktemp("stack"), **asked)

@@ -1,49 +1,74 @@
-"""What is killed comes back, what is interrupted ends, and neither makes a second model."""
+"""A killed process is started again, an interrupted demo ends, and neither makes a second model."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
 from include.lake import layout
 from include.lake.formats import read_json
-from include.registry.versions import MODEL
 from include.serving.client import live, predict
 from include.settings import ROOT
-from include.training.mlflow_runs import connect
+from stack.airflow_api import ENDED, AirflowApi
 from stack.demo import follow
 from stack.launcher import Stack, marked
-from tests.functional.conftest import quick_settings
+from tests.functional.conftest import Loop, quick_settings
 from tests.pictures import add_base, drawing
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 
 
-def wait_into(api, run: str, task: str, *, seconds: float) -> None:
-    while not any(t["task_id"] == task and t["state"] == "running" for t in api.tasks("retrain", run)):
+def wait_into(api: AirflowApi, run: str, task: str, *, seconds: float) -> None:
+    """Wait until a task has been running for some seconds, or has ended already."""
+    begun = {"running", *ENDED}
+    while not any(each["task_id"] == task and each["state"] in begun for each in api.tasks("retrain", run)):
         time.sleep(0.2)
     time.sleep(seconds)
 
 
 @pytest.fixture
-def serving(loop):
+def serving(loop: Loop) -> Loop:
     """The loop, with base photos in its lake and a champion that is live."""
     loop.run("ingest_base_datasets")
-    if not versions():
+    if not loop.versions():
         loop.run("retrain")
     return loop
 
 
+def runners(stack: Stack) -> list[psutil.Process]:
+    """The processes that run tasks; their parents supervise them."""
+    return [process for process in marked(str(stack.settings.home)) if _runs_a_task(process)]
+
+
+def _runs_a_task(process: psutil.Process) -> bool:
+    try:
+        return process.cmdline()[0].startswith("airflow worker -- 01")
+    except (psutil.Error, IndexError):  # it has ended
+        return False
+
+
 def runner_of_the_task(stack: Stack) -> psutil.Process:
-    """The process that runs the only running task; its parent supervises it."""
-    processes = marked(str(stack.settings.home))
-    found = [p for p in processes if p.cmdline()[:1] and p.cmdline()[0].startswith("airflow worker -- 01")]
-    assert len(found) == 1
-    return found[0]
+    """The process that runs the only running task."""
+    (runner,) = runners(stack)
+    return runner
+
+
+def kill_if_it_runs(stack: Stack) -> None:
+    """Kill the process of the only running task; on a fast machine the task may have ended before its kill."""
+    running = runners(stack)
+    if len(running) == 1:
+        with suppress(psutil.NoSuchProcess):
+            running[0].kill()
+
+
+def tasks_with_several_tries(loop: Loop, run: str) -> int:
+    return len({task["task_id"] for task in loop.api.tasks("retrain", run) if task["try_number"] > 1})
 
 
 VICTIMS = {
@@ -51,10 +76,6 @@ VICTIMS = {
     "supervisor": lambda stack: runner_of_the_task(stack).parent(),
     "scheduler": lambda stack: psutil.Process(stack.processes["airflow-scheduler"].pid),
 }
-
-
-def versions() -> list[str]:
-    return [found.version for found in connect().search_model_versions(f"name = '{MODEL}'")]
 
 
 FOLDER = pytest.mark.parametrize("loop", [{"lake": "folder"}], indirect=True, ids=["default"])
@@ -65,78 +86,87 @@ SCRATCH = pytest.mark.parametrize(
 
 @SCRATCH
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_killed_in_training_the_run_ends_well_with_one_model(loop, victim):
-    """A network from scratch trains long enough to be met in the middle; it goes on from its last epoch."""
+def test_after_a_kill_in_training_the_run_succeeds_with_one_model(loop: Loop, victim: str) -> None:
+    """A network from scratch trains long enough to be killed in the middle; it resumes after its last epoch."""
     loop.run("ingest_base_datasets")
-    before = versions()
+    before = loop.versions()
     run = loop.api.trigger("retrain", {"force": True})
     loop.api.unpause("retrain")
-    wait_into(loop.api, run, "train.train", seconds=8)  # into TensorFlow's own work
+    wait_into(loop.api, run, "train.train", seconds=8)  # into the work of TensorFlow
     VICTIMS[victim](loop.stack).kill()
     assert follow(loop.stack, loop.api, "retrain", run) == "success"
-    made = read_json(loop.lake, layout.run_json(run, "report"))["version"]
-    assert sorted(versions()) == sorted([*before, made])
+    made = read_json(loop.lake, layout.run_report(run))["version"]
+    assert sorted(loop.versions()) == sorted([*before, made])
     assert made not in before
 
 
 @FOLDER
-def test_fine_tuning_ends_with_a_live_model(serving):
+def test_fine_tuning_ends_with_a_live_model(serving: Loop) -> None:
     loop = serving
     run, _ = loop.run("retrain", force=True, fine_tune_epochs=1)
-    report = read_json(loop.lake, layout.run_json(run, "report"))
+    report = read_json(loop.lake, layout.run_report(run))
     assert report["decision"]["better"], report["decision"]
-    assert live(loop.stack.settings.live_url)["model_version"] == report["version"]
-    assert predict(loop.stack.settings.live_url, [drawing("cats", 1)])[0].is_cat
+    assert live(loop.live_url)["model_version"] == report["version"]
+    assert share_of_right_verdicts(loop.live_url) >= 0.8  # one epoch on a few drawings cannot promise all
+
+
+def share_of_right_verdicts(url: str) -> float:
+    """On 20 drawn cats and 20 other drawings."""
+    cats = [drawing("cats", number) for number in range(20)]
+    others = [drawing(source, number) for number in range(7) for source in ("dogs", "selfies", "misc")][:20]
+    verdicts = [verdict.is_positive for verdict in predict(url, [*cats, *others])]
+    return (verdicts[:20].count(True) + verdicts[20:].count(False)) / 40
 
 
 @FOLDER
-def test_killed_in_describe_tune_train_and_evaluate_the_run_makes_one_model(serving):
-    loop, before = serving, versions()
+def test_after_kills_from_describe_to_register_the_run_makes_one_model(serving: Loop) -> None:
+    loop, before = serving, serving.versions()
     for number in range(400):
         add_base(loop.lake, "cats", drawing("cats", 3000 + number))
     run = loop.api.trigger("retrain", {})
-    for name, seconds in (("collect.describe", 11), ("train.tune", 11), ("train.train", 9), ("train.evaluate", 12)):
-        wait_into(loop.api, run, name, seconds=seconds)  # behind the import of TensorFlow
-        runner_of_the_task(loop.stack).kill()
+    seconds = {"describe": 11, "tune": 11, "train": 9, "evaluate": 12, "register": 3}  # behind the import of TensorFlow
+    for name in ("collect.describe", "train.tune", "train.train", "train.evaluate", "train.register"):
+        wait_into(loop.api, run, name, seconds=seconds[name.rpartition(".")[2]])
+        kill_if_it_runs(loop.stack)
     assert follow(loop.stack, loop.api, "retrain", run) == "success"
-    made = read_json(loop.lake, layout.run_json(run, "report"))["version"]
-    assert sorted(versions()) == sorted([*before, made])
-    tries = {task["task_id"]: task["try_number"] for task in loop.api.tasks("retrain", run)}
-    assert sum(count > 1 for count in tries.values()) >= 3, "nearly every kill met its task"
+    made = read_json(loop.lake, layout.run_report(run))["version"]
+    assert sorted(loop.versions()) == sorted([*before, made])
+    assert tasks_with_several_tries(loop, run) >= 3, "most kills met their task"
 
 
 @FOLDER
-def test_kills_inside_check_change_no_digest(serving):
-    """Every task of the group is killed once in one run; models were promoted since the first run."""
+def test_kills_inside_check_change_no_digest(serving: Loop) -> None:
+    """The tasks of the group are killed in one run; models were promoted since the first run."""
     loop = serving
     first, _ = loop.run("retrain", force=True)
     run = loop.api.trigger("retrain", {"force": True})
-    for name, seconds in (("deduplicate", 1), ("check_labels", 1), ("split", 1), ("validate", 4)):
+    for name, seconds in (("deduplicate", 1), ("check_labels", 1), ("sample", 1), ("validate", 4)):
         wait_into(loop.api, run, f"check.{name}", seconds=seconds)
-        runner_of_the_task(loop.stack).kill()
+        kill_if_it_runs(loop.stack)
     assert follow(loop.stack, loop.api, "retrain", run) == "success"
-    tries = {task["task_id"]: task["try_number"] for task in loop.api.tasks("retrain", run)}
-    assert sum(count > 1 for count in tries.values()) >= 3, "nearly every kill met its task"
-    digests = [read_json(loop.lake, layout.run_json(one, "report"))["dataset"] for one in (first, run)]
+    assert tasks_with_several_tries(loop, run) >= 3, "most kills met their task"
+    digests = [read_json(loop.lake, layout.run_report(each))["dataset"] for each in (first, run)]
     assert digests[0] == digests[1]
 
 
 @FOLDER
-def test_a_refused_model_leaves_the_champion_serving(serving):
-    """No model of drawings makes a mistake, so some base photos get the wrong label."""
+def test_a_model_that_is_not_better_leaves_the_champion_serving(serving: Loop) -> None:
+    """A model of drawings makes no errors, so some base photos get the wrong label."""
     loop = serving
-    champion = live(loop.stack.settings.live_url)["model_version"]
+    champion = live(loop.live_url)["model_version"]
     for number in range(40):
         add_base(loop.lake, "cats", drawing("selfies", number))
     run, states = loop.run("retrain", force=True, min_precision=1.0, min_recall=1.0)
     assert (states["release.keep_champion"], states["release.redeploy"]) == ("success", "skipped")
-    decision = read_json(loop.lake, layout.run_json(run, "decision"))
+    decision = read_json(loop.lake, layout.run_decision(run))
     assert not decision["better"]
-    assert live(loop.stack.settings.live_url)["model_version"] == champion
+    assert live(loop.live_url)["model_version"] == champion
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_in_training_the_demo_leaves_no_process(tmp_path, monkeypatch, number):
+def test_interrupted_in_training_the_demo_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     settings = quick_settings(tmp_path, "folder")
     monkeypatch.setenv("CAT_NETWORK", "scratch")
     monkeypatch.setenv("CAT_EPOCHS", "50")
@@ -144,6 +174,7 @@ def test_interrupted_in_training_the_demo_leaves_no_process(tmp_path, monkeypatc
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
     ) as demo:
+        assert demo.stdout is not None
         for line in demo.stdout:
             if "train.train" in line:
                 break

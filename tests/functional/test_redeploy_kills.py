@@ -1,4 +1,4 @@
-"""Killed between any two steps of `redeploy`: alias, live server and run agree in the end, and a good model serves."""
+"""Kills between any two steps of `redeploy`: in the end alias, live server and run agree, and a good model serves."""
 
 import json
 import os
@@ -6,15 +6,16 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from include.errors import ServerError
 from include.lake import layout
 from include.lake.formats import read_json
-from include.registry.versions import MODEL, REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, restore
+from include.registry.versions import REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, restore
 from include.serving.client import live, predict
-from include.training.mlflow_runs import connect
+from include.training.mlflow_runs import Mlflow
 from stack.demo import follow
 from stack.environment import local_settings
 from stack.launcher import wait_until
@@ -32,13 +33,17 @@ OLD, NEW = "1", "2"
 
 @dataclass
 class World:
-    """The loop, its tasks' way to MLflow and to the model server, and what was served at each strike."""
+    """The loop, the wires from its tasks to MLflow and to the model server, and what was served at each strike."""
 
     loop: Loop
     registry: Wire
     server: Wire
     run: str = ""  # the run of `retrain` whose challenger is NEW
     served: list[str] = field(default_factory=list)
+
+    @property
+    def client(self) -> Mlflow:
+        return self.loop.client
 
     def kill_task(self) -> None:
         runner_of_the_task(self.loop.stack).kill()
@@ -57,13 +62,13 @@ class World:
         wait_until(lambda: self.live() == version, self.loop.stack, what=f"version {version}", seconds=180)
 
     def go_back(self) -> None:
-        """The world as it was when the gate had just decided."""
-        restore(connect(), OLD)
-        connect().delete_model_version_tag(MODEL, NEW, REPLACES_TAG)
+        """Back to the moment after the gate's decision."""
+        restore(self.client, OLD)
+        self.client.delete_model_version_tag(self.client.name, NEW, REPLACES_TAG)
         self.wait_for(OLD)
 
     def redeploy(self) -> tuple[str, str, int]:
-        """`redeploy` and what follows it, anew, to the end: the state of the run and of the task, and its tries."""
+        """Run `redeploy` and what follows it again; returns the state of the run and of the task, and its tries."""
         before = self.task()["try_number"]
         task = {"dag_run_id": self.run, "task_ids": ["release.redeploy"], "include_downstream": True}
         clear = task | {"only_failed": False, "dry_run": False, "reset_dag_runs": True}
@@ -71,14 +76,14 @@ class World:
         state = follow(self.loop.stack, self.loop.api, "retrain", self.run)
         return state, self.task()["state"], self.task()["try_number"] - before
 
-    def task(self) -> dict:
+    def task(self) -> dict[str, Any]:
         tasks = self.loop.api.tasks("retrain", self.run)
         return next(task for task in tasks if task["task_id"] == "release.redeploy")
 
 
 @pytest.fixture(scope="module")
-def world(own_environment, tmp_path_factory) -> Iterator[World]:
-    """A running stack whose tasks reach both servers by wires, and in which NEW has replaced OLD once."""
+def world(own_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A running stack whose tasks reach both servers through wires, and in which NEW has replaced OLD once."""
     settings = quick_settings(tmp_path_factory.mktemp("stack"), "folder")
     with Wire(settings.tracking_url) as registry, Wire(settings.live_url) as server:
         os.environ.update(CAT_MLFLOW_URL=registry.url, CAT_SERVER_URL=server.url)
@@ -90,7 +95,7 @@ def world(own_environment, tmp_path_factory) -> Iterator[World]:
 
 
 @pytest.fixture
-def decided(world) -> Iterator[World]:
+def decided(world: World) -> Iterator[World]:
     world.go_back()
     yield world
     for wire in (world.registry, world.server):
@@ -106,33 +111,33 @@ def moves_alias(line: str, body: bytes) -> bool:
     return line == SET_ALIAS and json.loads(body)["version"] == NEW
 
 
-def undoes(line: str, body: bytes) -> bool:
+def rolls_back(line: str, body: bytes) -> bool:
     return line == SET_ALIAS and json.loads(body)["version"] == OLD
 
 
-def looks(line: str, body: bytes) -> bool:
+def polls(line: str, body: bytes) -> bool:
     return line == "GET /live"
 
 
 def sees_it_live(line: str, body: bytes) -> bool:
-    return looks(line, body) and json.loads(body).get("model_version") == NEW
+    return polls(line, body) and json.loads(body).get("model_version") == NEW
 
 
 def assert_replaced(world: World) -> None:
     """Alias, record, live server and the lake's report agree, and the new model answers."""
-    report = read_json(world.loop.lake, layout.run_json(world.run, "report"))
-    assert champion_version(connect()) == report["champion"] == world.live() == NEW
-    assert predecessor_of(connect(), NEW) == OLD
+    report = read_json(world.loop.lake, layout.run_report(world.run))
+    assert champion_version(world.client) == report["champion"] == world.live() == NEW
+    assert predecessor_of(world.client, NEW) == OLD
     assert predict(world.server.target, [drawing("cats", 1)])[0].model_version == NEW
 
 
 @pytest.mark.parametrize("step", ["before the tag", "tag to alias", "alias to wait", "waiting", "followed to end"])
-def test_a_task_killed_between_two_steps_is_brought_to_its_end_by_the_next_try(decided, step):
+def test_a_task_killed_between_two_steps_is_completed_by_the_next_try(decided: World, step: str) -> None:
     wire, strike = {
         "before the tag": (decided.registry, Strike("before", sets_tag, decided.kill_task)),
         "tag to alias": (decided.registry, Strike("after", sets_tag, decided.kill_task)),
         "alias to wait": (decided.registry, Strike("after", moves_alias, decided.kill_task)),
-        "waiting": (decided.server, Strike("before", looks, decided.kill_task)),
+        "waiting": (decided.server, Strike("before", polls, decided.kill_task)),
         "followed to end": (decided.server, Strike("after", sees_it_live, decided.kill_task)),
     }[step]
     wire.strikes.append(strike)
@@ -143,35 +148,35 @@ def test_a_task_killed_between_two_steps_is_brought_to_its_end_by_the_next_try(d
 
 
 @pytest.mark.parametrize("name", ["model-server", "mlflow"])
-def test_a_server_killed_while_redeploy_waits_comes_back_and_the_new_model_goes_live(decided, name):
-    strike = Strike("before", looks, lambda: decided.kill_server(name))
+def test_a_server_killed_while_redeploy_waits_is_started_again_and_serves_the_new_model(
+    decided: World, name: str
+) -> None:
+    strike = Strike("before", polls, lambda: decided.kill_server(name))
     decided.server.strikes.append(strike)
-    state, of_task, _ = decided.redeploy()
-    assert (state, of_task, strike.done) == ("success", "success", True)
+    run_state, task_state, _ = decided.redeploy()
+    assert (run_state, task_state, strike.done) == ("success", "success", True)
     assert_replaced(decided)
 
 
 @pytest.fixture
-def damaged(decided) -> World:
-    """The files of NEW are no longer what was registered: the model server will refuse it."""
-    files = decided.loop.stack.settings.home / "mlflow" / "artifacts"
-    (package,) = (path.parent for path in files.rglob("MLmodel") if _is_of(path.parent, NEW))
-    (package / "entry.py").write_text("raise SystemExit")
+def damaged(decided: World) -> World:
+    """The files of NEW are no longer what was registered: the model server will reject it."""
+    files: Path = decided.loop.stack.settings.home / "mlflow" / "artifacts"
+    name = decided.client.get_model_version(decided.client.name, NEW).tags[SUM_TAG][:12]
+    (package,) = (path.parent for path in files.rglob("MLmodel") if path.parent.name == name)
+    (package / "package_entry.py").write_text("raise SystemExit")
     return decided
 
 
-def _is_of(package: Path, version: str) -> bool:
-    return package.name == connect().get_model_version(MODEL, version).tags[SUM_TAG][:12]
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_task_killed_around_its_undo_leaves_the_old_champion(damaged, when):
-    strike = Strike(when, undoes, damaged.kill_task)
+def test_a_task_killed_around_its_roll_back_leaves_the_old_champion(
+    damaged: World, when: Literal["before", "after"]
+) -> None:
+    strike = Strike(when, rolls_back, damaged.kill_task)
     damaged.registry.strikes.append(strike)
     assert damaged.redeploy() == ("failed", "failed", 2)
     assert strike.done
-    assert "the model server refuses it" in "\n".join(
-        damaged.loop.api.log_lines("retrain", damaged.run, damaged.task())
-    )
-    assert champion_version(connect()) == damaged.live() == OLD
+    log = "\n".join(damaged.loop.api.log_lines("retrain", damaged.run, damaged.task()))
+    assert "the model server rejects it" in log
+    assert champion_version(damaged.client) == damaged.live() == OLD
     assert set(damaged.served) == {OLD}

@@ -1,38 +1,39 @@
-"""The loop in a real Airflow on an S3 lake: from drawings to a live model, and again. The tests build up."""
+"""The loop in a real Airflow on an S3 lake: from drawings to a live model, and again. Each test needs those before."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from include.dataset import steps
-from include.dataset.label_issues import DISAGREES
 from include.dataset.manifest import digest_of, read_manifest, read_report
 from include.errors import NoModelYet
 from include.lake import layout
-from include.lake.formats import read_json
-from include.registry.versions import MODEL
+from include.lake.formats import read_json, write_json
+from include.question import NEGATIVE, POSITIVE
+from include.registry.versions import fetch, load
 from include.serving.client import live, predict
-from include.training.mlflow_runs import connect
+from include.status import Status
 from stack.airflow_api import ENDED
+from tests.functional.conftest import Loop
+from tests.models import QUESTION
 from tests.pictures import drawing, drawing_on, give
 
 pytestmark = pytest.mark.functional
 
 PHOTO = drawing("cats", 1)
+Story = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def story() -> dict:
-    """What one test leaves for the next."""
+def story() -> Story:
+    """What one test writes down for the next."""
     return {}
 
 
-def versions() -> list[str]:
-    return [found.version for found in connect().search_model_versions(f"name = '{MODEL}'")]
-
-
-def test_no_dag_starts_by_itself(loop):
+def test_no_dag_starts_by_itself(loop: Loop) -> None:
     dags = ("ingest_base_datasets", "retrain", "predict_batch")
     for dag in dags:
         loop.api.unpause(dag)
@@ -40,22 +41,33 @@ def test_no_dag_starts_by_itself(loop):
     assert [loop.api.runs(dag) for dag in dags] == [[], [], []]
 
 
-def test_before_the_first_model_the_server_says_so(loop):
+def test_before_the_first_model_the_server_has_none(loop: Loop) -> None:
     with pytest.raises(NoModelYet):
-        predict(loop.stack.settings.live_url, [PHOTO])
+        predict(loop.live_url, [PHOTO])
 
 
-def test_without_base_photos_the_run_says_what_to_do(loop):
-    run = loop.api.trigger("retrain", {})
-    while loop.api.run_state("retrain", run) not in ENDED:
-        time.sleep(1)
-    failed = next(task for task in loop.api.tasks("retrain", run) if task["state"] == "failed")
+def test_without_base_photos_the_run_names_the_cure(loop: Loop) -> None:
+    failed, log = loop.run_to_failure("retrain")
     assert failed["task_id"] == "collect.snapshot_base"
-    assert failed["try_number"] == 1, "our own errors are not retried"
-    assert "run the DAG ingest_base_datasets first" in "\n".join(loop.api.log_lines("retrain", run, failed))
+    assert failed["try_number"] == 1, "wrong input is not retried"
+    assert "run the DAG ingest_base_datasets first" in log
 
 
-def test_base_photos_enter_once(loop):
+def test_a_lake_of_an_older_version_is_rejected_with_the_cure(loop: Loop) -> None:
+    """Its lake.json names no question."""
+    settings = loop.stack.settings
+    write_json(loop.lake, layout.LAKE, {"base_set": settings.base_set, "seed": settings.seed})
+    failed, log = loop.run_to_failure("ingest_base_datasets")
+    loop.lake.delete(layout.LAKE)
+    assert (failed["task_id"], failed["try_number"]) == ("claim_lake", 1)
+    (sentence,) = {line.partition("OtherLake: ")[2] for line in log.splitlines() if "OtherLake: " in line}
+    assert sentence.startswith("this lake belongs to another question (of an older version): set ")
+    assert "CAT_LAKE_URL" in sentence
+    assert "run ingest_base_datasets and retrain once" in sentence
+    assert list(loop.lake.keys(layout.BASE)) == []
+
+
+def test_base_photos_are_ingested_once(loop: Loop) -> None:
     loop.run("ingest_base_datasets")
     keys = list(loop.lake.keys(layout.BASE))
     assert len(keys) == 800
@@ -63,28 +75,27 @@ def test_base_photos_enter_once(loop):
     assert list(loop.lake.keys(layout.BASE)) == keys
 
 
-def test_retrain_brings_a_model_to_life(loop, story, tmp_path):
+def test_retrain_ends_with_a_live_model(loop: Loop, story: Story, tmp_path: Path) -> None:
     run, states = loop.run("retrain")
     assert states.pop("release.keep_champion") == "skipped"
     assert set(states.values()) == {"success"}
-    report = read_json(loop.lake, layout.run_json(run, "report"))
-    assert versions() == [report["version"]] == ["1"]
-    client = connect()
-    model = versions.load(versions.fetch(client, "1", tmp_path), "1")
+    report = read_json(loop.lake, layout.run_report(run))
+    assert loop.versions() == [report["version"]] == ["1"]
+    model = load(fetch(loop.client, "1", tmp_path, QUESTION), "1")
     answers = model.predict(pd.DataFrame({"image": [drawing("cats", 1), b"%PDF-1.7"]})).to_dict("records")
-    assert answers[0]["is_cat"], "a drawn cat"
+    assert answers[0]["is_positive"], "a drawn cat"
     assert answers[0]["model_version"] == "1"
     assert answers[1]["error"].startswith("not_an_image")
-    rebuilt = steps.rebuild(loop.lake, report["dataset"], cache=loop.stack.settings.embedding_cache)
+    rebuilt = steps.rebuild(loop.lake, report["dataset"], QUESTION, cache=loop.stack.settings.embedding_cache)
     assert digest_of(rebuilt) == report["dataset"]
     assert report["decision"]["predecessor"] is None
-    assert report["champion"] == live(loop.stack.settings.live_url)["model_version"] == "1"
+    assert report["champion"] == live(loop.live_url)["model_version"] == "1"
     story["first"] = report
-    story["answer"] = predict(loop.stack.settings.live_url, [PHOTO])[0]
+    story["answer"] = predict(loop.live_url, [PHOTO])[0]
     assert story["answer"].model_version == "1"
 
 
-def test_the_doorbell_asks_the_new_model_about_the_uploads(loop):
+def test_the_asset_event_starts_a_batch_prediction_of_the_uploads(loop: Loop) -> None:
     while not loop.api.runs("predict_batch"):
         time.sleep(1)
     run = loop.api.runs("predict_batch")[0]["dag_run_id"]
@@ -94,7 +105,7 @@ def test_the_doorbell_asks_the_new_model_about_the_uploads(loop):
     assert len(list(loop.lake.keys("predictions/"))) == 1
 
 
-def test_what_travels_between_tasks_is_small(loop, story):
+def test_what_tasks_return_is_small(loop: Loop, story: Story) -> None:
     for task in loop.api.tasks("retrain", story["first"]["run"]):
         path = f"/dags/retrain/dagRuns/{story['first']['run']}/taskInstances/{task['task_id']}/xcomEntries"
         for entry in loop.api._send("GET", path)["xcom_entries"]:
@@ -102,7 +113,7 @@ def test_what_travels_between_tasks_is_small(loop, story):
             assert len(str(answer["value"])) < 48_000
 
 
-def test_a_second_run_has_nothing_to_do(loop, story):
+def test_a_second_run_has_nothing_to_do(loop: Loop, story: Story) -> None:
     run, states = loop.run("retrain")
     assert {task for task, state in states.items() if state == "success"} == {
         "collect.snapshot_base",
@@ -110,48 +121,48 @@ def test_a_second_run_has_nothing_to_do(loop, story):
         "collect.anything_new",
     }
     assert states["train.train"] == states["release.report"] == "skipped"
-    assert versions() == ["1"]
-    assert not loop.lake.exists(layout.run_json(run, "report"))
+    assert loop.versions() == ["1"]
+    assert not loop.lake.exists(layout.run_report(run))
 
 
-def test_uploads_make_a_third_with_a_new_digest(loop, story):
+def test_uploads_make_another_dataset_and_a_better_model(loop: Loop, story: Story) -> None:
     for number in range(20):
         session, source = f"session {number % 5}", ("cats", "dogs")[number % 2]
-        give(loop.lake, f"p{number:02}", drawing(source, 500 + number), ("cat", "not_cat")[number % 2], session=session)
-    give(loop.lake, "z-copy", drawing("cats", 500), "cat")
-    give(loop.lake, "conflict", drawing_on("train", "selfies"), "cat")
-    give(loop.lake, "conflicted", drawing_on("train", "selfies"), "not_cat")
-    give(loop.lake, "torn", drawing("cats", 600), "cat")
+        answer = (POSITIVE, NEGATIVE)[number % 2]
+        give(loop.lake, f"p{number:02}", drawing(source, 500 + number), answer, session=session)
+    give(loop.lake, "z-copy", drawing("cats", 500), POSITIVE)
+    give(loop.lake, "conflict", drawing_on("train", "selfies"), POSITIVE)
+    give(loop.lake, "conflicted", drawing_on("train", "selfies"), NEGATIVE)
+    give(loop.lake, "torn", drawing("cats", 600), POSITIVE)
     loop.lake.write(layout.upload_photo("torn"), b"\xff\xd8 torn")
     run, _ = loop.run("retrain")
-    report = read_json(loop.lake, layout.run_json(run, "report"))
+    report = read_json(loop.lake, layout.run_report(run))
     assert report["dataset"] != story["first"]["dataset"]
-    assert versions() == ["2", "1"]
-    _check_fates(loop, story, report["dataset"])
+    assert loop.versions() == ["2", "1"]
+    _check_statuses(loop, story, report["dataset"])
     assert report["decision"]["better"], report["decision"]
     assert report["decision"]["predecessor"] == "1"
 
 
-def test_what_users_gave_has_changed_the_live_answer(loop, story):
-    answer = predict(loop.stack.settings.live_url, [PHOTO])[0]
-    assert answer.model_version == live(loop.stack.settings.live_url)["model_version"] == "2"
+def test_uploads_have_changed_the_live_answer(loop: Loop, story: Story) -> None:
+    answer = predict(loop.live_url, [PHOTO])[0]
+    assert answer.model_version == live(loop.live_url)["model_version"] == "2"
     assert answer.probability != story["answer"].probability
 
 
-def _check_fates(loop, story, digest: str) -> None:
-    told = read_report(loop.lake, digest)["photos"]
-    statuses = {
-        layout.photo_id_of(photo["key"]): photo["status"] for photo in told if photo["key"].startswith("uploads/")
-    }
-    assert len(statuses) == len([photo for photo in told if photo["key"].startswith("uploads/")]) == 24
-    assert statuses["z-copy"] == "copy"
-    assert statuses["conflict"] == statuses["conflicted"] == "conflict"
-    assert statuses["torn"] == "quarantined"
+def _check_statuses(loop: Loop, story: Story, digest: str) -> None:
+    uploads = [photo for photo in read_report(loop.lake, digest)["photos"] if photo["key"].startswith(layout.UPLOADS)]
+    statuses = {layout.photo_id_of(photo["key"]): photo["status"] for photo in uploads}
+    assert len(statuses) == len(uploads) == 24
+    assert statuses["z-copy"] == Status.NEAR_DUPLICATE
+    assert statuses["conflict"] == statuses["conflicted"] == Status.CONFLICTING_LABELS
+    assert statuses["torn"] == Status.QUARANTINED
     drawn = {status for name, status in statuses.items() if name.startswith("p")}
-    assert {"used", "waiting for review"} <= drawn <= {"used", "waiting for review", DISAGREES}
-    before, after = (read_manifest(loop.lake, d) for d in (story["first"]["dataset"], digest))
-    used = {layout.photo_id_of(key) for key in after["key"] if key.startswith("uploads/")}
-    assert used == {name for name, status in statuses.items() if status == "used"}
-    sides = before.merge(after, on="key", suffixes=("", "_after"))
-    assert len(sides) == len(before)
-    assert (sides["split"] == sides["side_after"]).all()
+    expected = {Status.USED, Status.UNREVIEWED_HOLDOUT}
+    assert expected <= drawn <= expected | {Status.DISAGREES_WITH_BASE}
+    before, after = (read_manifest(loop.lake, name) for name in (story["first"]["dataset"], digest))
+    used = {layout.photo_id_of(key) for key in after["key"] if key.startswith(layout.UPLOADS)}
+    assert used == {name for name, status in statuses.items() if status == Status.USED}
+    both = before.merge(after, on="key", suffixes=("", "_after"))
+    assert len(both) == len(before)
+    assert (both["split"] == both["split_after"]).all()

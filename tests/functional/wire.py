@@ -1,6 +1,6 @@
-"""A proxy between the tasks and one of their servers: a test can strike while a request is under way.
+"""A proxy between the tasks and one of their servers: a test can strike during a request.
 
-Whoever sent the request waits for its answer, so the moment is exact, and the code under test knows nothing of it.
+The sender of the request waits for its answer, so the moment is exact, and the code under test is unchanged.
 """
 
 import threading

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ def colour_of(image: Image.Image) -> tuple:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_reads_the_three_formats(kind):
+def test_reads_the_three_formats(kind: str) -> None:
     image = decode(plain("red", kind=kind))
     assert image.mode == "RGB"
     assert image.size == (64, 48)
@@ -36,18 +37,18 @@ def test_reads_the_three_formats(kind):
         (b"\xff\xd8\xff\xe0" + b"\x00" * 50, "not_an_image"),
     ],
 )
-def test_bad_photos_have_a_reason_each(body, reason):
+def test_bad_photos_have_a_reason_each(body: bytes, reason: str) -> None:
     with pytest.raises(NotAPhoto) as caught:
         decode(body)
     assert caught.value.reason == reason
 
 
-def test_too_many_bytes_are_not_even_opened():
+def test_too_many_bytes_are_not_even_opened() -> None:
     with pytest.raises(NotAPhoto, match="at most 10 are read"):
         decode(plain(), max_bytes=10)
 
 
-def test_a_photo_is_turned_upright():
+def test_a_photo_is_turned_upright() -> None:
     image = Image.new("RGB", (60, 40), "white")
     image.paste("black", (0, 0, 30, 40))  # dark left half
     exif = Image.Exif()
@@ -58,12 +59,12 @@ def test_a_photo_is_turned_upright():
     assert np.asarray(upright)[35:].mean() > 235
 
 
-def test_transparent_parts_are_white():
+def test_transparent_parts_are_white() -> None:
     clear = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     assert colour_of(decode(encode(clear, "PNG"))) == (8, 8, 8)
 
 
-def test_palettes_cmyk_grey_and_16_bits_become_rgb():
+def test_palettes_cmyk_grey_and_16_bits_become_rgb() -> None:
     red = Image.new("RGB", (32, 32), "red")
     assert colour_of(decode(encode(red.convert("P"), "PNG"))) == (8, 0, 0)
     assert colour_of(decode(encode(red.convert("CMYK")))) == (8, 0, 0)
@@ -72,13 +73,13 @@ def test_palettes_cmyk_grey_and_16_bits_become_rgb():
     assert colour_of(decode(encode(deep, "PNG"))) == (4, 4, 4)
 
 
-def test_of_several_frames_the_first_counts():
+def test_of_several_frames_the_first_counts() -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     body = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
     assert colour_of(decode(body)) == (8, 0, 0)
 
 
-def test_pixels_are_the_whole_picture_squeezed():
+def test_pixels_are_the_whole_picture_squeezed() -> None:
     image = Image.new("RGB", (200, 100), "white")
     image.paste("black", (0, 0, 100, 100))
     pixels = to_pixels(image, 32)
@@ -88,7 +89,7 @@ def test_pixels_are_the_whole_picture_squeezed():
     assert pixels[:, 18:].min() > 245
 
 
-def test_a_draft_changes_pixels_but_little():
+def test_a_draft_changes_pixels_but_little() -> None:
     body = encode(Image.effect_mandelbrot((512, 512), (-2, -1.5, 1, 1.5), 50).convert("RGB"), quality=90)
     exact = to_pixels(Image.open(io.BytesIO(body)), 96).astype(int)
     assert np.abs(decode_pixels(body, 96) - exact).mean() < 4
@@ -100,7 +101,7 @@ def picture(size: tuple[int, int]) -> Image.Image:
     return Image.merge("RGB", [Image.fromarray(grey), Image.fromarray(grey[::-1]), Image.new("L", size, 90)])
 
 
-def turned(size: tuple[int, int]) -> bytes:
+def rotated(size: tuple[int, int]) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
     return encode(picture(size), exif=exif)
@@ -111,15 +112,15 @@ TWICE = {  # the file, and whether it is drafted
     "small JPEG": (lambda: encode(picture((100, 90))), False),
     "large JPEG": (lambda: encode(picture((300, 200))), True),
     "large PNG": (lambda: encode(picture((300, 200)), "PNG"), False),
-    "small JPEG, turned by EXIF": (lambda: turned((100, 90)), False),
-    "large JPEG, turned by EXIF": (lambda: turned((300, 200)), True),
+    "small JPEG, rotated by EXIF": (lambda: rotated((100, 90)), False),
+    "large JPEG, rotated by EXIF": (lambda: rotated((300, 200)), True),
     "small CMYK": (lambda: encode(picture((100, 90)).convert("CMYK")), False),
     "large CMYK": (lambda: encode(picture((300, 200)).convert("CMYK")), True),
 }
 
 
 @pytest.mark.parametrize("kind", TWICE)
-def test_decoding_twice_gives_what_both_ways_give_alone(kind):
+def test_decoding_twice_gives_what_both_ways_give_alone(kind: str) -> None:
     make, drafted = TWICE[kind]
     body = make()
     whole, pixels = decode_twice(body, SIZE)
@@ -128,16 +129,21 @@ def test_decoding_twice_gives_what_both_ways_give_alone(kind):
     assert np.array_equal(pixels, to_pixels(whole, SIZE)) != drafted
 
 
-def test_decoding_twice_decodes_once_where_nothing_is_drafted(monkeypatch):
-    calls = []
-    monkeypatch.setattr(decoding, "decode", lambda body, **options: calls.append(options) or decode(body, **options))
+def test_decoding_twice_decodes_once_where_nothing_is_drafted(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def counted(body: bytes, **options: Any) -> Image.Image:
+        calls.append(options)
+        return decode(body, **options)
+
+    monkeypatch.setattr(decoding, "decode", counted)
     for make, drafted in TWICE.values():
         calls.clear()
         decode_twice(make(), SIZE)
         assert calls == ([{}, {"draft": 2 * SIZE}] if drafted else [{}])
 
 
-def test_a_bad_photo_has_its_reason_when_decoded_twice():
+def test_a_bad_photo_has_its_reason_when_decoded_twice() -> None:
     with pytest.raises(NotAPhoto) as caught:
         decode_twice(plain(size=(400, 300))[:900], SIZE)
     assert caught.value.reason == "damaged"

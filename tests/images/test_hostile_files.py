@@ -1,4 +1,4 @@
-"""Files that nobody should give, among others in a lake: each has one fate, and the run goes on."""
+"""Files that nobody should give, among others in a lake: each has one status, and the run goes on."""
 
 import json
 import struct
@@ -13,8 +13,10 @@ from include.dataset.steps import deduplicate
 from include.ingestion import snapshot
 from include.lake import layout
 from include.lake.formats import read_table
+from include.lake.local import LocalStore
 from include.settings import Policy
-from tests.pictures import add_base, drawn_image, encode, fill_base
+from include.status import Status
+from tests.pictures import QUESTION, add_base, drawn_image, encode, fill_base
 
 
 def bomb() -> bytes:
@@ -67,34 +69,35 @@ FILES = {  # the file, and the reason why it is quarantined; none: it is a photo
 
 
 @pytest.fixture(scope="module")
-def statuses(tmp_path_factory) -> dict:
-    """The files beside drawings, described in one shard; their fates by name."""
-    from include.lake.local import LocalStore
-
+def statuses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str | None]]:
+    """The files beside drawings, described in one shard: status and problem by name."""
     lake = LocalStore(tmp_path_factory.mktemp("hostile"))
     fill_base(lake, per_source=3)
     keys = {}
     for name, (make, _) in FILES.items():
         keys[name] = add_base(lake, "dogs", make())
-    snapshot.snapshot_base(lake, "r")
+    snapshot.snapshot_base(lake, "r", QUESTION)
     snapshot.snapshot_uploads(lake, "r")
     (shard,) = facts.list_new_images(lake, "r", cache=tmp_path_factory.mktemp("cache"), shard_size=100)
     facts.describe(lake, shard)
     found = read_table(lake, deduplicate(lake, "r", Policy())).set_index("key")
     assert found["status"].isna().sum() >= 12, "the drawings beside them are described"
     reasons = {name: layout.quarantine(key) for name, key in keys.items()}
-    told = {name: json.loads(lake.read(key))["problem"] if lake.exists(key) else None for name, key in reasons.items()}
+    problems = {
+        name: json.loads(lake.read(key))["problem"] if lake.exists(key) else None for name, key in reasons.items()
+    }
     status = found["status"].fillna("usable")
-    return {name: (status[key], told[name]) for name, key in keys.items()}
+    return {name: (status[key], problems[name]) for name, key in keys.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_each_has_one_fate(statuses, name):
+def test_each_has_one_status(statuses: dict[str, tuple[str, str | None]], name: str) -> None:
     status, problem = statuses[name]
     reason = FILES[name][1]
     if reason is None:
-        assert status != "quarantined"
+        assert status != Status.QUARANTINED
         assert problem is None
     else:
-        assert status == "quarantined"
+        assert status == Status.QUARANTINED
+        assert problem is not None
         assert problem.startswith(reason)

@@ -1,51 +1,54 @@
 import pytest
 
 from include.errors import BadRecord, NotAPhoto, PreconditionFailed
-from include.ingestion.reviews import save_review
+from include.ingestion.reviews import Row, save_review
 from include.ingestion.uploads import collect_uploads, fingerprint, lake_secret, photo_id_of, save_feedback
 from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.local import LocalStore
 from include.records import Feedback, Review, UploadRecord
 from tests.pictures import give, plain
 
 
-def rows(store) -> dict[str, dict]:
-    return {row["photo_id"]: row for row in collect_uploads(store)}
+def rows(store: ObjectStore) -> dict[str, Row]:
+    return {str(row["photo_id"]): row for row in collect_uploads(store)}
 
 
 def review(photo_id: str, verdict: str, label: str | None = None) -> Review:
     return Review(photo_id, verdict, "ann", "2026-01-02T00:00:00+00:00", label)
 
 
-def test_the_last_answer_counts(store):
-    give(store, "p1", plain(), "cat")
-    save_feedback(store, "p1", "not_cat")
-    assert rows(store)["p1"]["label"] == "not_cat"
+def test_the_last_answer_counts(store: ObjectStore) -> None:
+    give(store, "p1", plain(), "positive")
+    save_feedback(store, "p1", "negative")
+    assert rows(store)["p1"]["label"] == "negative"
     assert rows(store)["p1"]["label_origin"] == "user"
 
 
-def test_neither_and_silence_are_no_labels(lake):
+def test_neither_and_silence_are_no_labels(lake: LocalStore) -> None:
     give(lake, "p1", plain(), "neither")
     give(lake, "p2", plain("blue"), None)
     assert [row["label"] for row in collect_uploads(lake)] == [None, None]
 
 
-def test_a_photo_without_its_record_does_not_exist_yet(lake):
+def test_a_photo_without_its_record_does_not_exist_yet(lake: LocalStore) -> None:
     lake.write(layout.upload_photo("half"), plain())
-    save_feedback(lake, "half", "cat")
+    save_feedback(lake, "half", "positive")
     assert collect_uploads(lake) == []
 
 
-def test_a_tombstone_hides_an_upload(lake):
-    give(lake, "p1", plain(), "cat")
+def test_a_tombstone_hides_an_upload(lake: LocalStore) -> None:
+    give(lake, "p1", plain(), "positive")
     lake.write(layout.tombstone("p1"), b"{}")
     assert collect_uploads(lake) == []
 
 
 @pytest.mark.parametrize(
-    ("verdict", "label", "expected"), [("keep", None, "cat"), ("relabel", "not_cat", "not_cat"), ("drop", None, "cat")]
+    ("verdict", "label", "expected"),
+    [("keep", None, "positive"), ("relabel", "negative", "negative"), ("drop", None, "positive")],
 )
-def test_a_review_is_the_last_word(lake, verdict, label, expected):
-    give(lake, "p1", plain(), "cat")
+def test_a_review_is_the_last_word(lake: LocalStore, verdict: str, label: str | None, expected: str) -> None:
+    give(lake, "p1", plain(), "positive")
     save_review(lake, review("p1", verdict, label))
     row = rows(lake)["p1"]
     assert (row["label"], row["label_origin"], row["review"]) == (expected, "reviewed", verdict)
@@ -53,33 +56,33 @@ def test_a_review_is_the_last_word(lake, verdict, label, expected):
         save_review(lake, review("p1", "drop"))
 
 
-def test_what_cannot_be_read_is_the_fate_of_one_photo(lake):
-    give(lake, "good", plain(), "cat")
-    give(lake, "odd", plain("blue"), "cat")
-    lake.write(layout.feedback("odd"), b'{"photo_id": "odd", "answer": "dog", "said_at": "now"}')
-    assert rows(lake)["good"]["label"] == "cat"
-    assert "answer 'dog' is not one of cat, not_cat, neither" in rows(lake)["odd"]["problem"]
+def test_a_record_that_cannot_be_read_costs_its_photo_only(lake: LocalStore) -> None:
+    give(lake, "good", plain(), "positive")
+    give(lake, "odd", plain("blue"), "positive")
+    lake.write(layout.feedback("odd"), b'{"photo_id": "odd", "answer": "dog", "answered_at": "now"}')
+    assert rows(lake)["good"]["label"] == "positive"
+    assert "answer 'dog' is not one of positive, negative, neither" in str(rows(lake)["odd"]["problem"])
 
 
-def test_a_document_is_refused_before_anything_is_stored(lake):
+def test_a_document_is_refused_before_anything_is_stored(lake: LocalStore) -> None:
     with pytest.raises(NotAPhoto):
-        give(lake, "p1", b"%PDF-1.7", "cat")
+        give(lake, "p1", b"%PDF-1.7", "positive")
     assert list(lake.keys("")) == []
 
 
-def test_fingerprints_need_the_lakes_secret(store):
+def test_fingerprints_need_the_lakes_secret(store: ObjectStore) -> None:
     secret = lake_secret(store)
     assert secret == lake_secret(store)
     assert len(secret) == 32
     assert fingerprint(secret, "ab") == fingerprint(secret, "ab") != fingerprint(b"another", "ab")
 
 
-def test_one_photo_of_one_session_has_one_id(lake):
+def test_one_photo_of_one_session_has_one_id(lake: LocalStore) -> None:
     assert photo_id_of(lake, "s1", b"photo") == photo_id_of(lake, "s1", b"photo")
     assert len({photo_id_of(lake, session, photo) for session in "ab" for photo in (b"1", b"2")}) == 4
 
 
-def test_records_survive_newer_writers():
+def test_records_survive_newer_writers() -> None:
     body = UploadRecord("p", "t", "s", 1, "7", 0.5).to_json().replace(b"{", b'{"from_the_future": 1, ', 1)
     assert UploadRecord.from_json(body).model_version == "7"
     for broken in (b"", b"[]", b"{}", b'{"photo_id": 1}'):

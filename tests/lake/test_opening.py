@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from include.errors import BadSetting
@@ -7,7 +9,7 @@ from include.lake.s3 import S3Store
 from include.settings import Settings
 
 
-def test_the_url_chooses_the_store(tmp_path):
+def test_the_url_chooses_the_store(tmp_path: Path) -> None:
     folder = open_lake(Settings(lake_url=f"file://{tmp_path}"))
     bucket = open_lake(Settings(lake_url="s3://photos"))
     assert isinstance(folder, LocalStore)
@@ -16,13 +18,13 @@ def test_the_url_chooses_the_store(tmp_path):
     assert bucket.bucket == "photos"
 
 
-def test_each_base_set_has_a_home_of_its_own(tmp_path):
+def test_each_base_set_has_a_home_of_its_own(tmp_path: Path) -> None:
     one, two = (Settings(base_data=str(tmp_path / name / "base"), state_dir=tmp_path) for name in "ab")
     assert one.home.name.startswith("base-")
     assert len({one.home, two.home, Settings(state_dir=tmp_path).home}) == 3
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "s3://", "/a/folder", "file://"])
-def test_other_urls_are_refused_by_name(url):
+def test_other_urls_are_refused_by_name(url: str) -> None:
     with pytest.raises(BadSetting, match="CAT_LAKE_URL"):
         open_lake(Settings(lake_url=url))

@@ -8,201 +8,228 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from include.backbone import SIZE, VERSION
+from include.dataset.examples import Examples
 from include.dataset.manifest import read_manifest
-from include.dataset.steps import check_labels, deduplicate, publish_dataset, sample_photos
-from include.evaluation.mlflow_report import base_of_test, mistakes_of
+from include.dataset.steps import check_labels, deduplicate, publish, sample
+from include.errors import ObjectNotFound
+from include.evaluation import predict
+from include.evaluation.mlflow_report import base_of_test, errors_of
 from include.images.decoding import decode_pixels
 from include.ingestion.snapshot import anything_new, snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.formats import read_json, read_table
 from include.lake.local import LocalStore
-from include.promotion import evaluate as evaluate_module
 from include.promotion.comparison import compare_and_decide
 from include.promotion.evaluate import evaluate
+from include.promotion.register import register_version
 from include.promotion.run_report import report
+from include.question import NEGATIVE, POSITIVE
 from include.records import UPLOADS, RetrainParams, Review
-from include.registry.versions import MODEL, fetch, load
-from include.settings import ROOT, SAMPLE_SET, Settings
+from include.registry.versions import fetch, load, version_of_run
+from include.settings import ROOT, Labels, Policy, Settings
 from include.training import train as train_module
-from include.training.mlflow_runs import DATASET_TAG, EXPERIMENT, RUN_TAG, connect
+from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, Mlflow, connect
 from include.training.train import train
-from tests.dataset.test_manifest import POLICY
+from tests.models import CLASSES, QUESTION
 from tests.pictures import describe_photos, drawing, drawing_on, fill_base, give
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
 PARAMS = RetrainParams(images_per_source=60, epochs=5, min_precision=0.7, min_recall=0.7)
-SCRATCH = {"CAT_NETWORK": "scratch", "CAT_IMAGE_SIZE": "32"}  # quick to train
+POLICY = Policy(labels=Labels(max_quality=0, min_agreement=0))  # no label is an issue: that has its own tests
+SCRATCH = {"network": "scratch", "image_size": 32}  # quick to train
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """What one run left."""
+class World:
+    """An empty lake, and a registry."""
 
     lake: LocalStore
-    client: MlflowClient
-    run: str = RUN
-    digest: str = ""
-    mlflow_run: str = ""
-    evaluation: dict | None = None
+    client: Mlflow
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Finished(World):
+    """What a run wrote, and what its tasks returned; ``before`` is the version of the run before `register`."""
+
+    run: str
+    digest: str
+    mlflow_run: str
+    answer: dict[str, Any]
+    before: str | None
+    version: str
 
 
 @pytest.fixture(scope="module")
-def place(mlflow_url, tmp_path_factory) -> Iterator[Rehearsal]:
-    """An empty lake, and settings of its own."""
-    folder = tmp_path_factory.mktemp("rehearsal")
+def world(mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    settings = Settings(mlflow_url=mlflow_url, state_dir=folder, policy=POLICY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAT_MLFLOW_URL", mlflow_url)
-        patch.setenv("MLFLOW_TRACKING_URI", mlflow_url)  # MLflow sets it for its children; put back afterwards
         patch.setenv("CAT_STATE_DIR", str(folder))
-        yield Rehearsal(LocalStore(folder / "lake"), connect())
+        patch.setenv("MLFLOW_TRACKING_URI", mlflow_url)  # MLflow sets it for its children; put back afterwards
+        yield World(LocalStore(folder / "lake"), connect(settings), settings)
         mlflow.tensorflow.autolog(disable=True)
 
 
 @pytest.fixture(scope="module")
-def digest(place) -> str:
-    """Four times 60 drawings, a reviewed upload and three of one visitor, on their way to a dataset version."""
-    lake, cache = place.lake, Settings().embedding_cache
+def digest(world: World) -> str:
+    """A dataset version of 60 drawings of each source, a reviewed upload, and three uploads of one visitor."""
+    lake, settings, images = world.lake, world.settings, PARAMS.images_per_source
     fill_base(lake, per_source=60)
-    give(lake, "upload", drawing_on("test", "cats"), "cat")
+    give(lake, "upload", drawing_on("test", "cats"), POSITIVE)
     lake.write(layout.review("upload"), Review("upload", "keep", "me", "2026-01-02T00:00:00+00:00").to_json())
     for number in range(3):
-        give(lake, f"p{number}", drawing_on("train", "cats", start=20_000 + 100 * number), "cat", session="visitor")
-    describe_photos(lake, RUN, cache)
-    assert anything_new(lake, RUN, PARAMS, Settings().recipe)
+        photo = drawing_on("train", "cats", start=20_000 + 100 * number)
+        give(lake, f"p{number}", photo, POSITIVE, session="visitor")
+    describe_photos(lake, RUN, settings.embedding_cache)
+    assert anything_new(lake, RUN, PARAMS, settings)
     deduplicate(lake, RUN, POLICY)
-    check_labels(lake, RUN, POLICY, cache=cache)
-    sample_photos(lake, RUN, images_per_source=PARAMS.images_per_source)
-    return publish_dataset(lake, RUN, images_per_source=PARAMS.images_per_source, policy=POLICY, cache=cache)
+    check_labels(lake, RUN, settings)
+    sample(lake, RUN, QUESTION, images_per_source=images)
+    return publish(lake, RUN, settings, images_per_source=images)
 
 
-def rehearse(place: Rehearsal, run: str, digest: str, params: RetrainParams) -> Rehearsal:
-    mlflow_run = train(place.lake, run, digest, params)
-    evaluation = evaluate(place.lake, run, digest, mlflow_run, params)
-    return replace(place, run=run, digest=digest, mlflow_run=mlflow_run, evaluation=evaluation)
+def train_and_evaluate(world: World, run: str, digest: str, params: RetrainParams) -> Finished:
+    settings = world.settings
+    mlflow_run = train(world.lake, run, digest, params, settings)
+    answer = evaluate(world.lake, run, digest, mlflow_run, params, settings)
+    before = version_of_run(world.client, run, digest)
+    version = register_version(world.lake, run, settings)
+    return Finished(world.lake, world.client, settings, run, digest, mlflow_run, answer, before, version)
 
 
 @pytest.fixture(scope="module")
-def done(place, digest) -> Rehearsal:
+def done(world: World, digest: str) -> Finished:
     """The default network."""
-    return rehearse(place, RUN, digest, PARAMS)
+    return train_and_evaluate(world, RUN, digest, PARAMS)
 
 
 @pytest.fixture(scope="module", params=["scratch", "fine-tuned"])
-def on_pixels(request, place, digest) -> Rehearsal:
+def on_pixels(request: pytest.FixtureRequest, world: World, digest: str) -> Finished:
     """A network that learned from pixels."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "fine-tuned":
-            return rehearse(place, request.param, digest, replace(PARAMS, epochs=1, fine_tune_epochs=1))
-        for name, value in SCRATCH.items():
-            patch.setenv(name, value)
-        return rehearse(place, request.param, digest, replace(PARAMS, epochs=1))
+    if request.param == "fine-tuned":
+        return train_and_evaluate(world, request.param, digest, replace(PARAMS, epochs=1, fine_tune_epochs=1))
+    from_scratch = replace(world, settings=world.settings.model_copy(update=SCRATCH))
+    return train_and_evaluate(from_scratch, request.param, digest, replace(PARAMS, epochs=1))
 
 
-def written(done: Rehearsal) -> dict:
-    return read_json(done.lake, layout.run_json(done.run, "evaluation"))
+def evaluation_of(done: Finished) -> dict[str, Any]:
+    return dict(read_json(done.lake, layout.run_evaluation(done.run)))
 
 
-def scores_of(done: Rehearsal) -> pd.DataFrame:
-    return read_table(done.lake, layout.run_table(done.run, "scores"))
+def scores_of(done: Finished) -> pd.DataFrame:
+    return read_table(done.lake, layout.run_scores(done.run))
 
 
-def test_the_version_is_registered_and_answers(done, tmp_path):
-    version = done.evaluation["version"]
-    stands = done.client.get_model_version(MODEL, version)
-    assert stands.run_id == done.mlflow_run
-    model = load(fetch(done.client, version, tmp_path), version)
+def test_evaluate_registers_nothing(done: Finished) -> None:
+    assert done.before is None
+    assert "version" not in evaluation_of(done)
+
+
+def test_the_registered_version_answers(done: Finished, tmp_path: Path) -> None:
+    registered = done.client.get_model_version(done.client.name, done.version)
+    assert registered.run_id == done.mlflow_run
+    model = load(fetch(done.client, done.version, tmp_path, QUESTION), done.version)
     (answer,) = model.predict(pd.DataFrame({"image": [drawing("cats", 0)]})).to_dict("records")
-    assert answer["model_version"] == version
-    assert answer["threshold"] == done.evaluation["threshold"]
+    assert answer["model_version"] == done.version
+    assert answer["threshold"] == done.answer["threshold"]
 
 
-def assert_served_as_evaluated(done: Rehearsal, folder: Path, *, within: float) -> None:
+def test_what_was_registered_is_written_to_the_lake(done: Finished) -> None:
+    names = {"run": RUN, "version": done.version, "dataset": done.digest, "mlflow_run": done.mlflow_run}
+    assert read_json(done.lake, layout.run_version(RUN)) == names
+
+
+def assert_served_as_evaluated(done: Finished, folder: Path, *, within: float) -> None:
     scores = scores_of(done)
-    model = load(fetch(done.client, done.evaluation["version"], folder), "1")
+    model = load(fetch(done.client, done.version, folder, QUESTION), "1")
     photos = pd.DataFrame({"image": [done.lake.read(key) for key in scores["key"]]})
     assert list(model.predict(photos)["probability"]) == pytest.approx(list(scores["probability"]), abs=within)
 
 
-def test_the_served_version_gives_the_scores_that_were_evaluated(done, tmp_path):
-    assert_served_as_evaluated(done, tmp_path, within=1e-3)  # features were rounded to 16 bits
+def test_the_served_version_gives_the_scores_that_were_evaluated(done: Finished, tmp_path: Path) -> None:
+    assert_served_as_evaluated(done, tmp_path, within=1e-3)  # embeddings were rounded to 16 bits
 
 
-def test_a_served_version_that_learned_from_pixels_does_so_too(on_pixels, tmp_path):
+def test_a_served_version_that_learned_from_pixels_gives_them_too(on_pixels: Finished, tmp_path: Path) -> None:
     assert_served_as_evaluated(on_pixels, tmp_path, within=1e-4)
 
 
-def test_a_model_of_drawings_makes_hardly_a_mistake(done):
-    assert done.evaluation["precision"]["value"] > 0.9
-    assert done.evaluation["recall"]["value"] > 0.9
+def test_a_model_of_drawings_makes_hardly_any_error(done: Finished) -> None:
+    assert done.answer["precision"]["value"] > 0.9
+    assert done.answer["recall"]["value"] > 0.9
 
 
-def test_only_what_did_not_train_is_scored(done):
+def test_only_photos_that_did_not_train_are_scored(done: Finished) -> None:
     manifest = read_manifest(done.lake, done.digest)
     scores = scores_of(done)
     assert set(scores["split"]) == {"val", "test"}
     assert set(scores["key"]) == set(manifest.loc[manifest["split"] != "train", "key"])
 
 
-def test_the_evaluation_lies_in_the_lake_slice_by_slice(done):
-    found = written(done)
-    assert (found["dataset"], found["mlflow_run"]) == (done.digest, done.mlflow_run)
-    assert found["version"] == done.evaluation["version"]
-    by_source = {"base", "cats_vs_dogs", "cats_vs_selfies", "cats_vs_misc", "uploads"}
-    by_looks = {name for name in found["slices"] if name.split("_")[0] in ("brightness", "size", "sharpness")}
-    assert set(found["slices"]) == set(found["about"]) == by_source | by_looks
-    assert {"brightness_dark", "sharpness_sharp"} <= by_looks
-    assert set(found["sources"]) == {"cats", "dogs", "selfies", "misc", "uploads"}
-    assert found["sources"]["uploads"]["photos"] == 1
-    assert {name: done.evaluation[name] for name in found["slices"]["base"]} == found["slices"]["base"]
+def test_the_evaluation_in_the_lake_has_all_slices(done: Finished) -> None:
+    evaluation = evaluation_of(done)
+    assert (evaluation["dataset"], evaluation["mlflow_run"]) == (done.digest, done.mlflow_run)
+    by_source = {"base", "against_dogs", "against_selfies", "against_misc", "uploads"}
+    by_property = {name for name in evaluation["slices"] if name.split("_")[0] in ("brightness", "size", "sharpness")}
+    assert set(evaluation["slices"]) == set(evaluation["about"]) == by_source | by_property
+    assert {"brightness_dark", "sharpness_sharp"} <= by_property
+    assert set(evaluation["sources"]) == {"cats", "dogs", "selfies", "misc", "uploads"}
+    assert evaluation["sources"]["uploads"]["photos"] == 1
+    assert {name: done.answer[name] for name in evaluation["slices"]["base"]} == evaluation["slices"]["base"]
 
 
-def test_every_figure_lies_in_its_interval(done):
+def test_every_metric_lies_in_its_interval(done: Finished) -> None:
     names = {"precision", "recall", "f1", "average_precision", "roc_auc", "calibration_error"}
-    for figures in written(done)["slices"].values():
-        assert set(figures) == names
-        for figure in figures.values():
-            assert (figure["low"] or 0) <= figure["value"] <= (figure["high"] or 1)
-    assert {figure["low"] is None for figure in written(done)["slices"]["base"].values()} == {False}
-    assert {figure["low"] for figure in written(done)["slices"]["uploads"].values()} == {None}  # one photo
+    slices = evaluation_of(done)["slices"]
+    for metrics in slices.values():
+        assert set(metrics) == names
+        for metric in metrics.values():
+            assert (metric["low"] or 0) <= metric["value"] <= (metric["high"] or 1)
+    assert {metric["low"] is None for metric in slices["base"].values()} == {False}
+    assert {metric["low"] for metric in slices["uploads"].values()} == {None}  # one photo
 
 
-def test_the_decision_rule_is_fitted_out_of_fold_on_all_photos_but_those_of_test(done):
-    manifest, found = read_manifest(done.lake, done.digest), written(done)
+def test_the_decision_rule_is_fitted_out_of_fold_on_all_photos_but_those_of_test(done: Finished) -> None:
+    manifest, evaluation = read_manifest(done.lake, done.digest), evaluation_of(done)
     fitted = manifest[manifest["split"] != "test"]
-    assert found["chosen"]["scores"] == "out of fold"
-    assert (found["chosen"]["photos"], found["chosen"]["cats"]) == (len(fitted), (fitted["label"] == "cat").sum())
-    assert found["decision_rule"]["threshold"] == done.evaluation["threshold"] == 0.5
-    assert found["decision_rule"]["unsure_from"] < 0.5 < found["decision_rule"]["unsure_to"]
+    assert evaluation["chosen"]["scores"] == "out of fold"
+    assert (evaluation["chosen"]["photos"], evaluation["chosen"]["positives"]) == (
+        len(fitted),
+        (fitted["label"] == POSITIVE).sum(),
+    )
+    assert evaluation["decision_rule"]["threshold"] == done.answer["threshold"] == 0.5
+    assert evaluation["decision_rule"]["unsure_from"] < 0.5 < evaluation["decision_rule"]["unsure_to"]
 
 
-def test_of_a_network_that_learned_from_pixels_it_is_fitted_on_val(on_pixels):
-    scores, chosen = scores_of(on_pixels), written(on_pixels)["chosen"]
+def test_for_a_network_that_learned_from_pixels_it_is_fitted_on_val(on_pixels: Finished) -> None:
+    scores, chosen = scores_of(on_pixels), evaluation_of(on_pixels)["chosen"]
     val = scores[scores["split"] == "val"]
     assert chosen["scores"] == "val"
-    assert (chosen["photos"], chosen["cats"]) == (len(val), (val["label"] == "cat").sum())
+    assert (chosen["photos"], chosen["positives"]) == (len(val), (val["label"] == POSITIVE).sum())
 
 
-def test_what_one_visitor_gave_lies_in_one_fold(done, monkeypatch):
+def test_the_uploads_of_one_visitor_share_a_fold(done: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def remember(examples, folds, fit) -> np.ndarray:
+    def remember(examples: Examples, folds: np.ndarray, fit: object) -> np.ndarray:
         asked.append(folds)
-        return np.zeros((len(examples), 4), np.float32)
+        return np.zeros((len(examples), CLASSES), np.float32)
 
-    monkeypatch.setattr(evaluate_module, "out_of_fold", remember)
+    monkeypatch.setattr(predict, "out_of_fold", remember)
     manifest = read_manifest(done.lake, done.digest)
-    photos = manifest[manifest["split"] != "test"]
-    scores = evaluate.score_out_of_fold(done.lake, RUN, photos, Settings(), PARAMS)
-    assert scores.photos is photos
+    logits = predict.predict_out_of_fold(done.lake, RUN, manifest, done.settings, PARAMS)
+    photos = logits.photos
+    assert set(photos["key"]) == set(manifest.loc[manifest["split"] != "test", "key"])
     (folds,) = asked
     assert len(folds) == len(photos)
     assert len(set(folds[photos["source"] == UPLOADS])) == 1
@@ -210,178 +237,197 @@ def test_what_one_visitor_gave_lies_in_one_fold(done, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["confusion", "precision_recall", "reliability", "slices"])
-def test_pictures_lie_in_the_mlflow_run(done, tmp_path, name):
+def test_plots_are_logged_to_the_mlflow_run(done: Finished, tmp_path: Path, name: str) -> None:
     file = done.client.download_artifacts(done.mlflow_run, f"evaluation/{name}.png", str(tmp_path))
     with Image.open(file) as picture:
         assert picture.format == "PNG"
 
 
-def test_curves_params_and_metrics_lie_in_the_mlflow_run(done):
-    data, found = done.client.get_run(done.mlflow_run).data, written(done)
-    for name in ("loss", "val_loss", "partial_label_loss", "val_kind_loss"):
+def test_curves_params_and_metrics_are_logged_to_the_mlflow_run(done: Finished) -> None:
+    data, evaluation = done.client.get_run(done.mlflow_run).data, evaluation_of(done)
+    for name in ("loss", "val_loss", "partial_label_loss", "val_partial_label_loss"):
         points = done.client.get_metric_history(done.mlflow_run, name)
         assert sorted(point.step for point in points) == list(range(PARAMS.epochs)), name
-    known = ("recipe_network", "recipe_l2_penalty", "recipe_seed", "learning_rate", "cat_weight")
+    known = ("recipe_network", "recipe_l2_penalty", "recipe_seed", "learning_rate", "positive_weight")
     assert [data.params[name] for name in known] == ["efficientnet_lite0", "0.078125", "2025", "0.01", "1.0"]
-    base = found["slices"]["base"]
+    base = evaluation["slices"]["base"]
     assert data.metrics["test/f1"] == pytest.approx(base["f1"]["value"])
     assert data.metrics["test interval/f1 low"] == pytest.approx(base["f1"]["low"])
-    assert {name: data.metrics[name] for name in found["decision_rule"]} == pytest.approx(found["decision_rule"])
+    rule = {name: value for name, value in evaluation["decision_rule"].items() if name != "positive_classes"}
+    assert {name: data.metrics[name] for name in rule} == pytest.approx(rule)
+    assert evaluation["decision_rule"]["positive_classes"] == [0]
 
 
-def test_curves_of_what_learned_from_pixels_lie_there_too(on_pixels):
+def test_curves_of_a_training_on_pixels_are_logged_too(on_pixels: Finished) -> None:
     curves = on_pixels.client.get_run(on_pixels.mlflow_run).data.metrics
     assert {"loss", "val_loss", "average_precision", "val_average_precision"} <= set(curves)
     assert ("head_val_loss" in curves) == (on_pixels.run == "fine-tuned")
 
 
-def test_the_page_the_evaluation_and_the_predictions_lie_in_the_mlflow_run(done, tmp_path):
+def test_page_evaluation_and_predictions_are_logged_to_the_mlflow_run(done: Finished, tmp_path: Path) -> None:
     folder = Path(done.client.download_artifacts(done.mlflow_run, "evaluation", str(tmp_path)))
     page = (folder / "evaluation.html").read_text()
-    assert f"Evaluation of version {done.evaluation['version']}" in page
-    assert json.loads((folder / "evaluation.json").read_text()) == written(done)
+    assert f"Are you a cat? Evaluation of the training on dataset {done.digest[:12]}" in page
+    assert json.loads((folder / "evaluation.json").read_text()) == evaluation_of(done)
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert {"key", "label", "split", "probability", "brightness", "size", "sharpness"} <= set(predictions)
     assert len(predictions) == len(scores_of(done))
 
 
-def test_no_picture_shows_an_upload(done):
-    """Though it be the worst error of all."""
+def test_no_picture_shows_an_upload(done: Finished) -> None:
+    """Even if it is the worst error of all."""
     scores = scores_of(done)
     test = scores[scores["split"] == "test"].assign(probability=0.5)
     upload = test["source"] == "uploads"
     assert upload.sum() == 1
-    test.loc[upload, "probability"] = 0.0  # and it is a cat
-    shown = mistakes_of(base_of_test(test), 0.4)
+    test.loc[upload, "probability"] = 0.0  # though it is positive
+    shown = errors_of(base_of_test(test), 0.4)
     assert not shown["key"].str.startswith(layout.UPLOADS).any()
-    assert set(shown["key"]) == set(test.loc[test["label"] == "not_cat", "key"])
+    assert set(shown["key"]) == set(test.loc[test["label"] == NEGATIVE, "key"])
 
 
-def test_the_worst_error_is_the_surest():
-    photos = pd.DataFrame({"label": ["cat", "not_cat", "cat", "cat"], "probability": [0.2, 0.9, 0.1, 0.8]})
-    assert list(mistakes_of(photos, 0.5).index) == [1, 2, 0]
-
-
-def test_the_mlflow_run_bears_the_name_of_its_version(done):
+def test_the_mlflow_run_is_named_after_its_version(done: Finished) -> None:
     run = done.client.get_run(done.mlflow_run)
-    assert run.info.run_name == f"version {done.evaluation['version']}"
-    about = done.client.get_experiment(run.info.experiment_id).tags["mlflow.note.content"]
-    assert "the name of its version" in about
+    assert run.info.run_name == f"version {done.version}"
+    description = done.client.get_experiment(run.info.experiment_id).tags["mlflow.note.content"]
+    assert "named after the version that it registered" in description
 
 
-def assert_nowhere(done: Rehearsal, bodies: list[bytes], folder: Path) -> None:
-    """In no artifact of the MLflow run, and in no cache of this machine."""
+def assert_nowhere(done: Finished, bodies: list[bytes], folder: Path) -> None:
+    """Neither in an artifact of the MLflow run nor in a cache of this machine."""
     mlflow.artifacts.download_artifacts(run_id=done.mlflow_run, dst_path=str(folder))
-    places = (folder, done.lake.root.parent / SAMPLE_SET / "cache")
-    files = [path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()]
+    folders = (folder, done.settings.home / "cache")
+    files = [path.read_bytes() for each in folders for path in each.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert not [file for file in files for body in bodies if body in file]
 
 
-def test_neither_a_picture_of_an_upload_nor_its_features_leave_its_folder(done, tmp_path):
-    features, photo = layout.upload_embeddings("upload", VERSION), layout.upload_photo("upload")
-    assert_nowhere(done, [done.lake.read(features), done.lake.read(photo)], tmp_path)
+def test_neither_an_upload_nor_its_embedding_leaves_its_folder(done: Finished, tmp_path: Path) -> None:
+    embedding, photo = layout.upload_embeddings("upload", VERSION), layout.upload_photo("upload")
+    assert_nowhere(done, [done.lake.read(embedding), done.lake.read(photo)], tmp_path)
 
 
-def test_pixels_of_an_upload_are_kept_nowhere(on_pixels, tmp_path):
+def test_pixels_of_an_upload_are_stored_nowhere(on_pixels: Finished, tmp_path: Path) -> None:
     size = 32 if on_pixels.run == "scratch" else SIZE
     pixels = decode_pixels(on_pixels.lake.read(layout.upload_photo("upload")), size).tobytes()
     assert_nowhere(on_pixels, [pixels], tmp_path)
     assert not [key for key in on_pixels.lake.keys("") if pixels in on_pixels.lake.read(key)]
 
 
-def test_training_again_returns_what_was_trained(done):
-    assert train(done.lake, RUN, done.digest, PARAMS) == done.mlflow_run
+def test_training_again_returns_the_same_mlflow_run(done: Finished) -> None:
+    assert train(done.lake, RUN, done.digest, PARAMS, done.settings) == done.mlflow_run
 
 
-def test_evaluating_again_changes_nothing(done):
-    before = written(done)
-    assert evaluate(done.lake, RUN, done.digest, done.mlflow_run, PARAMS) == done.evaluation
-    assert written(done) == before
-    versions = done.client.search_model_versions(f"name = '{MODEL}'")
-    assert [found.version for found in versions if found.run_id == done.mlflow_run] == [done.evaluation["version"]]
+def test_evaluating_again_changes_nothing(done: Finished) -> None:
+    before = evaluation_of(done)
+    assert evaluate(done.lake, RUN, done.digest, done.mlflow_run, PARAMS, done.settings) == done.answer
+    assert evaluation_of(done) == before
+    assert versions_of(done) == [done.version]
     assert len(done.client.get_metric_history(done.mlflow_run, "test/f1")) == 1
+
+
+def versions_of(done: Finished) -> list[str]:
+    registered = done.client.search_model_versions(f"name = '{done.client.name}'")
+    return [version.version for version in registered if version.run_id == done.mlflow_run]
+
+
+def test_registering_again_returns_the_same_version(done: Finished) -> None:
+    before = read_json(done.lake, layout.run_version(RUN))
+    assert register_version(done.lake, RUN, done.settings) == done.version
+    assert read_json(done.lake, layout.run_version(RUN)) == before
+    assert versions_of(done) == [done.version]
+
+
+def test_after_a_kill_between_registry_and_lake_the_next_try_registers_no_twin(done: Finished) -> None:
+    done.lake.delete(layout.run_version(RUN))
+    assert register_version(done.lake, RUN, done.settings) == done.version
+    assert read_json(done.lake, layout.run_version(RUN))["version"] == done.version
+    assert versions_of(done) == [done.version]
+
+
+def test_without_an_evaluation_nothing_is_registered(done: Finished) -> None:
+    with pytest.raises(ObjectNotFound):
+        register_version(done.lake, "not evaluated", done.settings)
 
 
 def no_room(*_) -> None:
     raise OSError("the disk is full")
 
 
-def test_an_attempt_left_open_is_closed_and_not_used(place, digest):
-    """As after a kill: MLflow never hears of the end."""
-    client, mine = place.client, {RUN_TAG: "killed", DATASET_TAG: digest}
-    experiment = mlflow.set_experiment(EXPERIMENT).experiment_id
-    left_open = client.create_run(experiment, tags=mine).info.run_id
-    of_another = client.create_run(experiment, tags=mine | {RUN_TAG: "another"}).info.run_id
-    trained = train(place.lake, "killed", digest, PARAMS)
+def test_an_mlflow_run_left_open_is_closed_and_not_used(world: World, digest: str) -> None:
+    """As after a kill: nothing tells MLflow of the end."""
+    client, tags = world.client, {RUN_TAG: "killed", DATASET_TAG: digest}
+    experiment = mlflow.set_experiment(client.name).experiment_id
+    left_open = client.create_run(experiment, tags=tags).info.run_id
+    of_another = client.create_run(experiment, tags=tags | {RUN_TAG: "another"}).info.run_id
+    trained = train(world.lake, "killed", digest, PARAMS, world.settings)
     assert trained != left_open
-    statuses = [client.get_run(each).info.status for each in (left_open, trained, of_another)]
+    statuses = [client.get_run(run_id).info.status for run_id in (left_open, trained, of_another)]
     assert statuses == ["KILLED", "FINISHED", "RUNNING"]
-    assert train(place.lake, "killed", digest, PARAMS) == trained
+    assert train(world.lake, "killed", digest, PARAMS, world.settings) == trained
 
 
-def test_after_a_failed_attempt_the_next_begins_anew(place, digest, monkeypatch):
+def test_after_a_failed_attempt_the_next_begins_again(
+    world: World, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "_log_network", no_room)
         with pytest.raises(OSError, match="the disk is full"):
-            train(place.lake, "failing", digest, PARAMS)
-    assert statuses_of(place.client, "failing") == ["FAILED"]
-    train(place.lake, "failing", digest, PARAMS)
-    assert statuses_of(place.client, "failing") == ["FINISHED", "FAILED"]
+            train(world.lake, "failing", digest, PARAMS, world.settings)
+    assert statuses_of(world.client, "failing") == ["FAILED"]
+    train(world.lake, "failing", digest, PARAMS, world.settings)
+    assert statuses_of(world.client, "failing") == ["FINISHED", "FAILED"]
 
 
-def test_a_training_that_stood_still_is_taken_over_and_loses(place, digest, monkeypatch):
-    """The second try goes on in the MLflow run of the first; the first comes back when all is done."""
-    for setting, value in SCRATCH.items():
-        monkeypatch.setenv(setting, value)
-    kept, name, params = Settings().home / "checkpoints", "stopped", replace(PARAMS, epochs=6)
+def test_a_suspended_training_is_superseded(world: World, digest: str) -> None:
+    """The second try resumes in the MLflow run of the first; the first continues when all is done."""
+    settings = world.settings.model_copy(update=SCRATCH)
+    kept, name, params = settings.home / "checkpoints", "stopped", replace(PARAMS, epochs=6)
     code = f"""
 from pathlib import Path
 from include.lake.local import LocalStore
 from include.training.train import train
 from include.records import RetrainParams
-train(LocalStore(Path({str(place.lake.root)!r})), {name!r}, {digest!r}, {params!r})
+from include.settings import Settings
+settings = Settings.model_validate_json({settings.model_dump_json()!r})
+train(LocalStore(Path({str(world.lake.root)!r})), {name!r}, {digest!r}, {params!r}, settings)
 """
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as stale:
+        assert stale.stderr is not None
         while not list(kept.rglob("epoch-*")):
             assert stale.poll() is None, stale.stderr.read()
             time.sleep(0.05)
         stale.send_signal(signal.SIGSTOP)
-        trained = train(place.lake, name, digest, params)
+        trained = train(world.lake, name, digest, params, settings)
         stale.send_signal(signal.SIGCONT)
-        told = stale.stderr.read()
+        errors = stale.stderr.read()
     assert stale.returncode == 1
-    assert "AttemptSuperseded: another process has taken over" in told
-    assert statuses_of(place.client, name) == ["FINISHED"]
+    assert "AttemptSuperseded: another process has taken over" in errors
+    assert statuses_of(world.client, name) == ["FINISHED"]
     for metric in ("loss", "val_loss", "average_precision", "val_average_precision"):
-        points = place.client.get_metric_history(trained, metric)
+        points = world.client.get_metric_history(trained, metric)
         assert sorted(point.step for point in points) == list(range(params.epochs)), metric
     assert not list(kept.rglob("epoch-*"))
 
 
-def statuses_of(client: MlflowClient, run: str) -> list[str]:
+def statuses_of(client: Mlflow, run: str) -> list[str]:
     """Of the attempts of a run, the last one first."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    found = client.search_runs([experiment.experiment_id], f"tags.{RUN_TAG} = '{run}'")
-    return [attempt.info.status for attempt in found]
+    experiment = client.get_experiment_by_name(client.name)
+    assert experiment is not None
+    attempts = client.search_runs([experiment.experiment_id], f"tags.{RUN_TAG} = '{run}'")
+    return [attempt.info.status for attempt in attempts]
 
 
-def test_the_report_gathers_the_run_and_ends_it(done):
-    compare_and_decide(done.lake, RUN, PARAMS)
-    told = report(done.lake, RUN)
-    assert (told["version"], told["dataset"]) == (done.evaluation["version"], done.digest)
-    whole = read_json(done.lake, layout.run_json(RUN, "report"))
-    assert whole["decision"]["challenger"] == done.evaluation["version"]
-    assert whole["test"] == written(done)["slices"]["base"]
+def test_the_report_summarizes_the_run_and_a_repetition_has_nothing_to_do(done: Finished) -> None:
+    compare_and_decide(done.lake, RUN, PARAMS, done.settings)
+    answer = report(done.lake, RUN, done.settings)
+    assert (answer["version"], answer["dataset"]) == (done.version, done.digest)
+    whole = read_json(done.lake, layout.run_report(RUN))
+    assert whole["decision"]["challenger"] == whole["version"] == done.version
+    assert whole["test"] == evaluation_of(done)["slices"]["base"]
     assert whole["images"]["uploads"] == {"test": 1, "train": 3}
     for name in (RUN, "next"):
-        snapshot_base(done.lake, name)
+        snapshot_base(done.lake, name, QUESTION)
         snapshot_uploads(done.lake, name)
-    assert anything_new(done.lake, RUN, PARAMS, Settings().recipe)  # the same run, cleared and run again
-    assert not anything_new(done.lake, "next", PARAMS, Settings().recipe)
-
-
-def test_a_model_without_mistakes_has_none_to_show():
-    photos = pd.DataFrame({"key": ["a", "b"], "label": ["cat", "not_cat"], "probability": [0.9, 0.1]})
-    assert len(mistakes_of(photos, 0.5)) == 0
-    assert mistakes_of(photos, 0.95)["key"].tolist() == ["a"]
+    assert anything_new(done.lake, RUN, PARAMS, done.settings)  # the same run, cleared
+    assert not anything_new(done.lake, "next", PARAMS, done.settings)

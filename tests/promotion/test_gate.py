@@ -1,42 +1,44 @@
 """The gate on tiny test splits with known answers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from include.promotion.gate import decide, difference
 from include.records import Decision, VersionScores
 
-CATS = np.array([True] * 20 + [False] * 60)
+POSITIVES = np.array([True] * 20 + [False] * 60)
 BASE = np.ones(80, bool)
-RIGHT = CATS.astype(float)
+RIGHT = POSITIVES.astype(float)
 RNG = np.random.default_rng(0)
 NOISE = RNG.random(80)
 
 
-def scored(probability, version: str = "2", threshold: float = 0.5, problem: str | None = None) -> VersionScores:
+def scored(probability: Any, version: str = "2", threshold: float = 0.5, problem: str | None = None) -> VersionScores:
     return VersionScores(version, np.asarray(probability, float), threshold, problem)
 
 
 def gate(
-    challenger: VersionScores, champion: VersionScores | None = None, *, floor: float = 0.7, base=BASE
+    challenger: VersionScores, champion: VersionScores | None = None, *, floor: float = 0.7, base: np.ndarray = BASE
 ) -> Decision:
-    return decide(CATS, base, challenger, champion, min_precision=floor, min_recall=floor, seed=1)
+    return decide(POSITIVES, base, challenger, champion, min_precision=floor, min_recall=floor, seed=1)
 
 
 def failed(decision: Decision) -> list[str]:
     return [rule.name for rule in decision.rules if not rule.passed]
 
 
-def test_the_first_model_needs_only_the_floors():
+def test_the_first_model_needs_only_the_floors() -> None:
     decision = gate(scored(RIGHT))
     assert decision.better
     assert decision.predecessor is None
     assert "floors only" in decision.rules[-1].reason
 
 
-def test_each_floor_is_judged_and_told_with_its_figures():
+def test_each_floor_decides_and_names_its_metrics() -> None:
     half = RIGHT.copy()
-    half[:10] = 0.2  # finds 10 of 20 cats, and nothing else
+    half[:10] = 0.2  # finds 10 of 20 positives, and nothing else
     decision = gate(scored(half))
     assert failed(decision) == ["minimum recall"]
     assert "recall 0.500 (10 of 20), at least 0.700" in [rule.reason for rule in decision.rules]
@@ -44,11 +46,11 @@ def test_each_floor_is_judged_and_told_with_its_figures():
     assert failed(everything) == ["minimum precision"]
 
 
-def test_nothing_called_a_cat_passes_no_floor():
+def test_a_model_that_predicts_no_positive_passes_no_floor() -> None:
     assert failed(gate(scored(np.zeros(80)))) == ["minimum precision", "minimum recall"]
 
 
-def test_floors_count_on_base_photos_only():
+def test_floors_count_on_base_photos_only() -> None:
     wrong_on_uploads = RIGHT.copy()
     wrong_on_uploads[:10] = 0
     base = BASE.copy()
@@ -56,18 +58,18 @@ def test_floors_count_on_base_photos_only():
     assert gate(scored(wrong_on_uploads), base=base).better
 
 
-def test_an_equal_model_is_not_worse():
+def test_an_equal_model_is_not_worse() -> None:
     assert gate(scored(RIGHT * 0.8 + NOISE * 0.2), scored(RIGHT * 0.8 + NOISE * 0.2, "1")).better
 
 
-def test_a_clearly_worse_model_is_refused():
-    worse = np.where(CATS, 0.6, 0.4) + (RNG.random(80) - 0.5) * 0.5
+def test_a_clearly_worse_model_is_not_better() -> None:
+    worse = np.where(POSITIVES, 0.6, 0.4) + (RNG.random(80) - 0.5) * 0.5
     decision = gate(scored(worse), scored(RIGHT, "1"), floor=0.1)
     assert failed(decision) == ["not worse than the champion"]
     assert decision.predecessor == "1"
 
 
-def test_a_slightly_worse_model_is_within_the_noise():
+def test_a_slightly_worse_model_is_within_the_noise() -> None:
     slightly = RIGHT.copy()
     slightly[0] = 0.0
     decision = gate(scored(slightly * 0.9 + NOISE * 0.05), scored(RIGHT, "1"))
@@ -79,7 +81,7 @@ def test_a_slightly_worse_model_is_within_the_noise():
     [scored([], "1", problem="the files have another sum"), scored(np.where(NOISE < 0.1, np.nan, RIGHT), "1")],
     ids=["unloadable", "nan"],
 )
-def test_a_champion_that_cannot_be_scored_is_no_bar(champion):
+def test_a_champion_that_cannot_be_scored_does_not_block(champion: VersionScores) -> None:
     decision = gate(scored(RIGHT), champion)
     assert decision.better
     assert decision.predecessor == "1"
@@ -87,7 +89,7 @@ def test_a_champion_that_cannot_be_scored_is_no_bar(champion):
     assert not gate(scored(np.zeros(80)), champion).better
 
 
-def test_a_challenger_that_cannot_answer_is_refused_at_once():
+def test_a_challenger_that_cannot_answer_is_not_better_without_further_rules() -> None:
     for broken in (scored(np.where(NOISE < 0.1, np.nan, RIGHT)), scored([], problem="no such file")):
         decision = gate(broken, scored(RIGHT, "1"))
         assert not decision.better
@@ -95,7 +97,7 @@ def test_a_challenger_that_cannot_answer_is_refused_at_once():
         assert len(decision.rules) == 1
 
 
-def test_the_difference_is_paired():
-    """The same model against itself differs by nothing in every resample, however noisy it is."""
-    assert not difference(CATS, NOISE, NOISE, seed=3).any()
-    assert (difference(CATS, RIGHT, NOISE, seed=3) > 0).mean() > 0.99
+def test_the_difference_is_paired() -> None:
+    """A model compared with itself shows no difference in any resample, however noisy it is."""
+    assert not difference(POSITIVES, NOISE, NOISE, seed=3).any()
+    assert (difference(POSITIVES, RIGHT, NOISE, seed=3) > 0).mean() > 0.99

@@ -1,83 +1,89 @@
+"""The registry: one version for each run, and only trusted ones are fetched."""
+
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
 import pytest
-from mlflow.tracking import MlflowClient
 
 from include.errors import ModelError
+from include.question import Question
 from include.records import CONTRACT, DecisionRule
 from include.registry import versions
-from include.registry.package import tree_sha256
-from include.registry.versions import ARTIFACT, MODEL, fetch, load, register, version_of_run
-from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, connect, training_run
+from include.registry.package import save_package, tree_sha256
+from include.registry.versions import ARTIFACT, QUESTION_TAG, fetch, load, register, version_of_run
+from include.settings import Settings
+from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, Mlflow, connect, training_run
 from include.training.scratch_network import build_network
+from tests.models import QUESTION
 from tests.pictures import plain
 
-RULE = DecisionRule(0.5, 0.4, 0.6)
+RULE = DecisionRule(0.5, 0.4, 0.6, QUESTION.positive_classes)
 DATASET = "d1"
 BY_HAND = "manual__2026-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory) -> Path:
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("network") / "network.keras"
     build_network(image_size=32, filters=(4, 4, 4, 4)).save(path)
     return path
 
 
 @pytest.fixture
-def client(mlflow_url, monkeypatch) -> MlflowClient:
-    monkeypatch.setenv("CAT_MLFLOW_URL", mlflow_url)
+def client(mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Mlflow:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)  # MLflow sets it for its children; put back after the test
-    return connect()
+    return connect(Settings(mlflow_url=mlflow_url))
 
 
 @pytest.fixture
-def enroll(client, network):
+def enroll(client: Mlflow, network: Path) -> Callable[..., str]:
     """Register the version of a run, in an MLflow run of its own."""
 
     def enroll(run: str, dataset: str = DATASET) -> str:
-        with training_run(run, dataset) as active:
+        with training_run(client, run, dataset) as active:
             pass
-        return register(client, network, RULE, run=run, mlflow_run=active.info.run_id, dataset=dataset)
+        return register(client, network, RULE, QUESTION, run=run, mlflow_run=active.info.run_id, dataset=dataset)
 
     return enroll
 
 
-def versions_of(client: MlflowClient, run: str) -> list[str]:
-    found = client.search_model_versions(f"name = '{MODEL}'")
-    return [str(version.version) for version in found if version.tags.get(RUN_TAG) == run]
+def versions_of(client: Mlflow, run: str) -> list[str]:
+    registered = client.search_model_versions(f"name = '{client.name}'")
+    return [str(version.version) for version in registered if version.tags.get(RUN_TAG) == run]
 
 
-def test_a_run_has_one_version_however_often_it_registers(client, enroll):
+def test_a_run_has_one_version_however_often_it_registers(client: Mlflow, enroll: Callable[..., str]) -> None:
     version = enroll("often")
     assert enroll("often") == enroll("often") == version
     assert versions_of(client, "often") == [version]
     assert version_of_run(client, "often", DATASET) == version
 
 
-def test_another_run_or_dataset_has_a_version_of_its_own(client, enroll):
+def test_another_run_or_dataset_has_a_version_of_its_own(client: Mlflow, enroll: Callable[..., str]) -> None:
     first, second, third = enroll("alone"), enroll("apart"), enroll("alone", "d2")
     assert len({first, second, third}) == 3
     assert version_of_run(client, "alone", "d2") == third
     assert version_of_run(client, "alone", "d3") is None
 
 
-def test_a_version_says_where_it_comes_from(client, enroll, tmp_path):
+def test_the_tags_of_a_version_name_its_origin(client: Mlflow, enroll: Callable[..., str], tmp_path: Path) -> None:
     version = enroll(BY_HAND)
-    tags = client.get_model_version(MODEL, version).tags
-    assert (tags[RUN_TAG], tags[DATASET_TAG]) == ("manual__2026-01-01T00-00-00-00-00", DATASET)
+    tags = client.get_model_version(client.name, version).tags
+    assert (tags[RUN_TAG], tags[DATASET_TAG]) == ("manual__2026-01-01T00=3A00=3A00=2B00=3A00", DATASET)
     assert tags["contract"] == str(CONTRACT)
-    assert tags["sha256"] == tree_sha256(fetch(client, version, tmp_path))
+    assert tags["question"] == QUESTION.digest
+    assert tags["sha256"] == tree_sha256(fetch(client, version, tmp_path, QUESTION))
 
 
-def overtaken(enroll, run: str, monkeypatch) -> tuple[str, str]:
+def overtaken(enroll: Callable[[str], str], run: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """Two tries of one task side by side: while one writes its package, the other registers from start to end."""
-    save_package, others = versions.save_package, []
+    others = []
 
-    def slowly(*given) -> Path:
+    def slowly(*given: Any) -> Path:
         monkeypatch.setattr(versions, "save_package", save_package)
         others.append(enroll(run))
         return save_package(*given)
@@ -86,89 +92,123 @@ def overtaken(enroll, run: str, monkeypatch) -> tuple[str, str]:
     return enroll(run), others[0]
 
 
-def test_of_two_tries_side_by_side_one_version_stays(client, enroll, monkeypatch, caplog):
+def test_of_two_tries_side_by_side_one_version_stays(
+    client: Mlflow, enroll: Callable[..., str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, "include"):
-        mine, others = overtaken(enroll, "raced", monkeypatch)
-    assert mine == others
-    assert versions_of(client, "raced") == [mine]
+        first, second = overtaken(enroll, "raced", monkeypatch)
+    assert first == second
+    assert versions_of(client, "raced") == [first]
     assert "is a twin of" in caplog.text
 
 
-def test_the_version_that_stays_beside_a_twin_is_whole(client, network, monkeypatch, tmp_path):
-    with training_run("shared", DATASET) as active:  # both tries follow one training, so they share its MLflow run
+def test_the_version_that_stays_after_a_twin_was_removed_is_intact(
+    client: Mlflow, network: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with training_run(
+        client, "shared", DATASET
+    ) as active:  # both tries follow one training, so they share its MLflow run
         pass
-    where = {"mlflow_run": active.info.run_id, "dataset": DATASET}
-    version, _ = overtaken(lambda run: register(client, network, RULE, run=run, **where), "shared", monkeypatch)
-    assert fetch(client, version, tmp_path)
+    origin = {"mlflow_run": active.info.run_id, "dataset": DATASET}
+
+    def enroll(run: str) -> str:
+        return register(client, network, RULE, QUESTION, run=run, **origin)
+
+    version, _ = overtaken(enroll, "shared", monkeypatch)
+    assert fetch(client, version, tmp_path, QUESTION)
 
 
-def test_a_loaded_version_answers_with_its_number(client, enroll, tmp_path):
+def test_a_loaded_version_answers_with_its_number(client: Mlflow, enroll: Callable[..., str], tmp_path: Path) -> None:
     version = enroll("answers")
-    model = load(fetch(client, version, tmp_path), version)
+    model = load(fetch(client, version, tmp_path, QUESTION), version)
     photos = pd.DataFrame({"image": [plain(), b"%PDF-1.7 a document"]})
     assert list(model.predict(photos)["model_version"]) == [version, version]
 
 
-def tamper(client: MlflowClient, version: str, file: Path, folder: str = "") -> None:
+def tamper(client: Mlflow, version: str, file: Path, folder: str = "") -> None:
     """Put a file into the artifact store, into the folder of a version."""
-    run = client.get_model_version(MODEL, version).run_id
-    (place,) = (found.path for found in client.list_artifacts(run, ARTIFACT))
-    client.log_artifact(run, str(file), f"{place}/{folder}".rstrip("/"))
+    run = str(client.get_model_version(client.name, version).run_id)
+    (package,) = (artifact.path for artifact in client.list_artifacts(run, ARTIFACT))
+    client.log_artifact(run, str(file), f"{package}/{folder}".rstrip("/"))
 
 
 @pytest.mark.parametrize(
     ("folder", "name", "text"),
     [
         ("artifacts", "decision_rule.json", '{"threshold": 0.0, "unsure_from": 0, "unsure_to": 0}'),
-        ("", "entry.py", "raise SystemExit"),
+        ("", "package_entry.py", "raise SystemExit"),
         ("", "beside.py", "raise SystemExit"),
     ],
 )
-def test_changed_files_are_refused_before_they_are_run(client, enroll, tmp_path, folder, name, text):
+def test_changed_files_are_rejected_before_they_are_run(
+    client: Mlflow, enroll: Callable[..., str], tmp_path: Path, folder: str, name: str, text: str
+) -> None:
     version = enroll(f"tampered-{name}")
     (tmp_path / name).write_text(text)
     tamper(client, version, tmp_path / name, folder)
-    expected = client.get_model_version(MODEL, version).tags["sha256"]
+    expected = client.get_model_version(client.name, version).tags["sha256"]
     with pytest.raises(ModelError, match=f"sum .*, not {expected}"):
-        fetch(client, version, tmp_path / "fetched")
+        fetch(client, version, tmp_path / "fetched", QUESTION)
 
 
-def test_a_version_without_a_sum_is_refused(client, enroll, tmp_path):
+def test_a_version_without_a_sum_is_rejected(client: Mlflow, enroll: Callable[..., str], tmp_path: Path) -> None:
     version = enroll("unsigned")
-    client.delete_model_version_tag(MODEL, version, "sha256")
+    client.delete_model_version_tag(client.name, version, "sha256")
     with pytest.raises(ModelError, match="sum"):
-        fetch(client, version, tmp_path)
+        fetch(client, version, tmp_path, QUESTION)
 
 
-def test_a_version_of_another_contract_is_refused_before_it_is_downloaded(client, enroll, tmp_path):
+def test_a_version_of_an_older_contract_is_rejected_before_it_is_downloaded(
+    client: Mlflow, enroll: Callable[..., str], tmp_path: Path
+) -> None:
     version = enroll("of an older release")
-    client.set_model_version_tag(MODEL, version, "contract", "2")
-    with pytest.raises(ModelError, match=f"follows contract 2, and this code {CONTRACT}: run retrain once"):
-        fetch(client, version, tmp_path)
-    client.delete_model_version_tag(MODEL, version, "contract")
+    client.set_model_version_tag(client.name, version, "contract", "3")
+    with pytest.raises(
+        ModelError, match=rf"^version \d+ follows contract 3, and this code {CONTRACT}: run retrain once$"
+    ):
+        fetch(client, version, tmp_path, QUESTION)
+    client.delete_model_version_tag(client.name, version, "contract")
     with pytest.raises(ModelError, match="contract None"):
-        fetch(client, version, tmp_path)
-    assert not list(tmp_path.glob("MLmodel"))
+        fetch(client, version, tmp_path, QUESTION)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "question", [Question(positive=("cats", "dogs")), Question(name="other")], ids=["positive sources", "name"]
+)
+def test_a_version_of_another_question_is_rejected_before_it_is_downloaded(
+    client: Mlflow, enroll: Callable[..., str], tmp_path: Path, question: Question
+) -> None:
+    version = enroll("of another question")
+    client.set_model_version_tag(client.name, version, QUESTION_TAG, question.digest)
+    with pytest.raises(
+        ModelError, match=r"^version \d+ answers another question than 'Are you a cat\?': run retrain once$"
+    ):
+        fetch(client, version, tmp_path, QUESTION)
+    client.delete_model_version_tag(client.name, version, QUESTION_TAG)
+    with pytest.raises(ModelError, match="another question"):
+        fetch(client, version, tmp_path, QUESTION)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("version", ["999999", "latest"])
-def test_a_missing_version_is_named(client, enroll, tmp_path, version):
+def test_a_missing_version_is_named(client: Mlflow, enroll: Callable[..., str], tmp_path: Path, version: str) -> None:
     enroll("there")
-    with pytest.raises(ModelError, match=f"no version '{version}' of {MODEL}"):
-        fetch(client, version, tmp_path)
+    with pytest.raises(ModelError, match=f"no version '{version}' of {client.name}"):
+        fetch(client, version, tmp_path, QUESTION)
 
 
-def test_a_server_that_is_down_is_no_missing_version(monkeypatch, tmp_path):
-    """It will come back: the task is to be retried, so this is not one of our own errors."""
+def test_a_server_that_is_down_is_not_a_missing_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It will come back: the task must be retried, so this is no ModelError."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     nobody = "http://127.0.0.1:9"
     with pytest.raises(mlflow.exceptions.MlflowException, match="127.0.0.1"):
-        fetch(MlflowClient(nobody, nobody), "1", tmp_path)
+        fetch(Mlflow(nobody, QUESTION.name), "1", tmp_path, QUESTION)
 
 
-def test_the_champions_dataset_is_known_by_its_tag(client, enroll):
+def test_the_dataset_of_the_champion_is_read_from_its_tag(client: Mlflow, enroll: Callable[..., str]) -> None:
     version = enroll("dataset", "d7")
     versions.promote(client, version, replaces=None)
-    assert versions.champion_dataset() == "d7"
+    assert versions.champion_dataset(client) == "d7"
     versions.restore(client, None)
-    assert versions.champion_dataset() is None
+    assert versions.champion_dataset(client) is None

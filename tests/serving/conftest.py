@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from mlflow.tracking import MlflowClient
 
 from include.records import Verdict
-from include.registry.versions import ALIAS, MODEL
+from include.registry.versions import ALIAS
 from include.serving.client import predict
-from include.training.mlflow_runs import connect
+from include.settings import Settings
+from include.training.mlflow_runs import Mlflow, connect
 from tests.conftest import BIN, free_port
 from tests.models import add_version
 
@@ -24,11 +24,11 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 LIMITS = {"CAT_MAX_REQUEST_BYTES": "1000000", "CAT_MAX_BATCH": "16"}
 
 
-def until(true: Callable[[], Any], *, within: float = 90) -> Any:
-    """Poll until something is so; the limit only ends a test that would never end."""
+def until(holds: Callable[[], Any], *, within: float = 90) -> Any:
+    """Poll until something holds; the limit only ends a test that would never end."""
     end = time.monotonic() + within
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not come true"
+    while not (found := holds()):
+        assert time.monotonic() < end, "it did not happen"
         time.sleep(0.1)
     return found
 
@@ -48,7 +48,7 @@ class Killable:
         return self.process is not None and self.process.poll() is None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Killable:
         if not self.runs:
             self.launch()
         until(lambda: self.answers() or not self.runs)
-        assert self.runs, self.said
+        assert self.runs, self.output
 
     def launch(self) -> None:
         """Start it without waiting; its log begins anew."""
@@ -76,7 +76,7 @@ class Killable:
             return False
 
     def kill(self, how: int = signal.SIGKILL) -> None:
-        if self.runs:
+        if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, how)
             self.process.wait(timeout=60)
 
@@ -88,19 +88,19 @@ class Served:
     mlflow: Killable
     model: Killable
     url: str
-    client: MlflowClient
+    client: Mlflow
     at_first: dict[str, httpx.Response]  # what it answered before there was any version
     versions: dict[str, str] = field(default_factory=dict)
 
     def version(self, name: str, *, sign: float = 1.0) -> str:
-        """A registered version that is made once; with ``sign`` -1 it finds cats in what is not red."""
+        """A registered version that is made once; with ``sign`` -1 all photos but red ones are positive."""
         if name not in self.versions:
             self.versions[name] = add_version(sign=sign, run=name, dataset=f"dataset-{name}")
         return self.versions[name]
 
     def point(self, version: str) -> None:
         """Move the alias, without waiting."""
-        self.client.set_registered_model_alias(MODEL, ALIAS, version)
+        self.client.set_registered_model_alias(self.client.name, ALIAS, version)
 
     def live(self) -> dict[str, Any]:
         return httpx.get(f"{self.url}/live", timeout=30).json()
@@ -110,9 +110,9 @@ class Served:
         self.mlflow.start()
         self.model.start()
         self.point(version)
-        self.follows(version)
+        self.wait_for(version)
 
-    def follows(self, version: str) -> None:
+    def wait_for(self, version: str) -> None:
         until(lambda: self.live().get("model_version") == version)
 
     def predict(self, *photos: bytes) -> list[Verdict]:
@@ -121,12 +121,12 @@ class Served:
 
 def first_answers(url: str) -> dict[str, httpx.Response]:
     body = {"dataframe_split": {"columns": ["image"], "data": [["aGk="]]}}
-    told = {path: httpx.get(url + path) for path in ("/ping", "/live", "/version", "/metrics")}
-    return told | {"/invocations": httpx.post(f"{url}/invocations", json=body)}
+    answers = {path: httpx.get(url + path) for path in ("/ping", "/live", "/version", "/metrics")}
+    return answers | {"/invocations": httpx.post(f"{url}/invocations", json=body)}
 
 
 @pytest.fixture(scope="package")
-def served(tmp_path_factory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A registry without any version, and a model server that follows it."""
     home, (tracking, serving) = tmp_path_factory.mktemp("served"), (free_port(), free_port())
     tracking_url, url = f"http://127.0.0.1:{tracking}", f"http://127.0.0.1:{serving}"
@@ -144,26 +144,26 @@ def served(tmp_path_factory) -> Iterator[Served]:
             model.launch()
             mlflow.start()
             model.start()
-            yield Served(mlflow, model, url, connect(), first_answers(url))
+            yield Served(mlflow, model, url, connect(Settings()), first_answers(url))
         finally:
             model.kill()
             mlflow.kill()
 
 
 @pytest.fixture(scope="package")
-def red(served) -> str:
-    """A version that calls red photos cats."""
+def red(served: Served) -> str:
+    """A version to which red photos are positive."""
     return served.version("red", sign=1)
 
 
 @pytest.fixture(scope="package")
-def blue(served) -> str:
-    """A version that calls everything a cat but red photos."""
+def blue(served: Served) -> str:
+    """A version to which all photos but red ones are positive."""
     return served.version("blue", sign=-1)
 
 
 @pytest.fixture
-def champion(served, red) -> str:
+def champion(served: Served, red: str) -> str:
     """Both servers run and serve this version."""
     served.serve(red)
     return red

@@ -1,41 +1,51 @@
 """Answers about a folder or all uploads, as one object in the lake, from the real server."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from include.lake import layout
+from include.lake.local import LocalStore
 from include.serving.batch import predict_batch
+from include.settings import Settings
 from tests.pictures import give, plain
+from tests.serving.conftest import Served
+
+DAY = "2026-01-01"
 
 
-def rows_of(lake, told: dict) -> dict[str, dict]:
-    rows = [json.loads(line) for line in lake.read(told["key"]).decode().splitlines()]
-    assert len(rows) == told["photos"]
+def rows_of(lake: LocalStore, result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    rows = [json.loads(line) for line in lake.read(result["key"]).decode().splitlines()]
+    assert len(rows) == result["photos"]
     return {row["file"]: row for row in rows}
 
 
-def said(row: dict) -> tuple:
-    return row["is_cat"], (row["error"] or "").split(":")[0]
+def verdict_of(row: dict[str, Any]) -> tuple[bool | None, str]:
+    return row["is_positive"], (row["error"] or "").split(":")[0]
 
 
-def test_every_upload_is_answered_and_a_missing_photo_stops_none(served, champion, lake):
+def test_every_upload_is_answered_and_a_missing_photo_stops_none(
+    served: Served, champion: str, lake: LocalStore
+) -> None:
     for name, colour in (("p1", "red"), ("p2", "red"), ("p3", "blue")):
-        give(lake, name, plain(colour), "cat")
+        give(lake, name, plain(colour), "positive")
     lake.delete(layout.upload_photo("p2"))
-    rows = rows_of(lake, predict_batch(lake, "r1", ""))
-    answers = {layout.photo_id_of(key): said(row) for key, row in rows.items()}
+    rows = rows_of(lake, predict_batch(lake, "r1", Settings(), folder="", day=DAY))
+    answers = {layout.photo_id_of(key): verdict_of(row) for key, row in rows.items()}
     assert answers == {"p1": (True, ""), "p2": (None, "unreadable"), "p3": (False, "")}
     assert rows[layout.upload_photo("p1")]["model_version"] == champion
 
 
-def test_a_second_try_writes_the_same_key_again(served, champion, lake, tmp_path):
+def test_a_retry_writes_the_same_key_again(served: Served, champion: str, lake: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(plain("red"))
-    first = predict_batch(lake, "r1", str(tmp_path / "photos"))
-    assert predict_batch(lake, "r1", str(tmp_path / "photos")) == first
-    assert {name: said(row) for name, row in rows_of(lake, first).items()} == {"a.jpg": (True, "")}
+    folder = str(tmp_path / "photos")
+    first = predict_batch(lake, "r1", Settings(), folder=folder, day=DAY)
+    assert predict_batch(lake, "r1", Settings(), folder=folder, day=DAY) == first
+    assert {name: verdict_of(row) for name, row in rows_of(lake, first).items()} == {"a.jpg": (True, "")}
     assert list(lake.keys("predictions/")) == [first["key"]]
 
 
-def test_without_any_upload_the_answers_are_empty(served, champion, lake):
-    told = predict_batch(lake, "r1", "")
-    assert (told["photos"], lake.read(told["key"])) == (0, b"")
+def test_without_any_upload_the_answers_are_empty(served: Served, champion: str, lake: LocalStore) -> None:
+    result = predict_batch(lake, "r1", Settings(), folder="", day=DAY)
+    assert (result["photos"], lake.read(str(result["key"]))) == (0, b"")

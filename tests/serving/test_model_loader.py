@@ -1,22 +1,27 @@
-"""Following in this process, look by look: a new ChampionWatcher on the same folder is a restart."""
+"""The champion is watched in this process, poll by poll: a new ChampionWatcher on the same folder is a restart."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
-from mlflow.tracking import MlflowClient
 
+from include.errors import ModelError
+from include.question import Question
 from include.records import CONTRACT
-from include.registry.versions import MODEL
 from include.serving import model_loader
 from include.serving.model_loader import LAST_GOOD, REJECTED_SECONDS, ChampionWatcher
 from include.settings import Settings
+from include.training.mlflow_runs import Mlflow
 from tests.pictures import plain
 from tests.registry.test_versions import tamper
+from tests.serving.conftest import Served
 
 
 @pytest.fixture
-def registry(served, red) -> MlflowClient:
+def registry(served: Served, red: str) -> Mlflow:
     """A registry that is up, and its champion."""
     served.mlflow.start()
     served.point(red)
@@ -24,129 +29,199 @@ def registry(served, red) -> MlflowClient:
 
 
 @pytest.fixture
-def version(served, registry) -> str:
+def version(served: Served, registry: Mlflow) -> str:
     """A champion for one test to spoil."""
     made = served.version(f"spoiled-{len(served.versions)}")
     served.point(made)
     return made
 
 
-def follower() -> ChampionWatcher:
+def new_watcher() -> ChampionWatcher:
     return ChampionWatcher(Settings())
 
 
-def spoil_tags(client: MlflowClient, version: str) -> None:
-    client.set_model_version_tag(MODEL, version, "sha256", "0" * 64)
-    client.set_model_version_tag(MODEL, version, "contract", "99")
+def served_by(watcher: ChampionWatcher) -> str | None:
+    return watcher.served.version if watcher.served else None
 
 
-def test_a_verified_copy_outlives_tags_that_are_spoiled_later(registry, version):
-    follower().poll(0)
+def spoil_tags(client: Mlflow, version: str) -> None:
+    client.set_model_version_tag(client.name, version, "sha256", "0" * 64)
+    client.set_model_version_tag(client.name, version, "contract", "99")
+
+
+def test_a_verified_version_on_disk_outlives_tags_that_are_spoiled_later(registry: Mlflow, version: str) -> None:
+    new_watcher().poll(0)
     spoil_tags(registry, version)
     for _ in range(2):
-        again = follower()
+        again = new_watcher()
         again.poll(0)
-        assert again.served.version == version
-        assert "follows contract 99" in again.refused[version]
+        assert served_by(again) == version
+        assert "follows contract 99" in again.rejected[version]
 
 
-def test_a_restart_with_a_refused_champion_serves_the_last_good_one(served, registry, red, version, tmp_path):
+def test_a_restart_with_a_rejected_champion_serves_the_last_good_one(
+    served: Served, registry: Mlflow, red: str, version: str, tmp_path: Path
+) -> None:
     served.point(red)
-    follower().poll(0)
+    new_watcher().poll(0)
     (tmp_path / "entry.py").write_text("raise SystemExit")
     tamper(registry, version, tmp_path / "entry.py")
     served.point(version)
-    again = follower()
+    again = new_watcher()
     again.poll(0)
-    assert again.served.version == red
-    assert "have the sum" in again.refused[version]
+    assert served_by(again) == red
+    assert "have the sum" in again.rejected[version]
 
 
-def test_a_refused_version_is_tried_again_after_a_while(registry, version):
-    registry.set_model_version_tag(MODEL, version, "contract", "99")
-    patient = follower()
+def test_a_rejected_version_is_tried_again_after_a_while(registry: Mlflow, version: str) -> None:
+    registry.set_model_version_tag(registry.name, version, "contract", "99")
+    patient = new_watcher()
     patient.poll(0)
-    registry.set_model_version_tag(MODEL, version, "contract", str(CONTRACT))
+    registry.set_model_version_tag(registry.name, version, "contract", str(CONTRACT))
     patient.poll(REJECTED_SECONDS - 1)
     assert patient.served is None
     patient.poll(REJECTED_SECONDS)
-    assert patient.served.version == version
-    assert patient.refused == {}
+    assert served_by(patient) == version
+    assert patient.rejected == {}
 
 
-def test_a_copy_of_another_contract_is_not_served_by_newer_code(registry, version, monkeypatch):
-    follower().poll(0)
+def test_a_version_on_disk_of_another_contract_is_not_served_by_newer_code(
+    registry: Mlflow, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_watcher().poll(0)
     spoil_tags(registry, version)
     monkeypatch.setattr(model_loader, "CONTRACT", CONTRACT + 1)
-    newer = follower()
+    newer = new_watcher()
     newer.poll(0)
     assert newer.served is None
 
 
 @pytest.mark.parametrize("text", ["", "{half", '{"version": "1"}', "[]"])
-def test_a_damaged_note_of_the_last_copy_is_no_copy(registry, red, text):
+def test_a_damaged_record_of_the_last_good_version_does_not_count(registry: Mlflow, red: str, text: str) -> None:
     folder = Settings().home / "server"
     folder.mkdir(parents=True)
     (folder / LAST_GOOD).write_text(text)
-    careful = follower()
+    careful = new_watcher()
     careful.poll(0)
-    assert careful.served.version == red
+    assert served_by(careful) == red
     assert json.loads((folder / LAST_GOOD).read_text())["version"] == red
 
 
-def test_a_copy_that_was_changed_on_disk_is_fetched_anew(registry, red):
-    follower().poll(0)
+def test_a_version_that_was_changed_on_disk_is_downloaded_again(registry: Mlflow, red: str) -> None:
+    new_watcher().poll(0)
     (Settings().home / "server" / red / "artifacts" / "decision_rule.json").write_text("{}")
-    again = follower()
+    again = new_watcher()
     again.poll(0)
-    assert again.served.version == red
+    assert served_by(again) == red
 
 
-def test_only_the_served_copy_stays_on_disk(served, registry, red, blue):
-    tidy = follower()
+def test_only_the_served_version_stays_on_disk(served: Served, registry: Mlflow, red: str, blue: str) -> None:
+    tidy = new_watcher()
     for version in (red, blue):
         served.point(version)
         tidy.poll(0)
     assert {path.name for path in tidy.folder.iterdir()} == {blue, LAST_GOOD}
 
 
-def test_the_thread_outlives_whatever_goes_wrong(registry, red, monkeypatch):
+def test_the_thread_outlives_whatever_goes_wrong(registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error without a text, and a last good copy that cannot be served."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # as the thread sets them; put back after the test
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     monkeypatch.setattr(model_loader, "POLL_SECONDS", 0)
-    follower().poll(0)
-    tough, looks = follower(), []
+    new_watcher().poll(0)
+    tough, polls = new_watcher(), list[float]()
 
     def fail(now: float) -> None:
-        looks.append(now)
-        if len(looks) == 3:
+        polls.append(now)
+        if len(polls) == 3:
             tough.ended.set()
         raise OSError
 
-    def cannot(_) -> None:
+    def cannot(_: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(tough, "look", fail)
+    monkeypatch.setattr(tough, "poll", fail)
     monkeypatch.setattr(tough, "_serve", cannot)
     tough.run(lambda: 0.0)
-    assert len(looks) == 3
+    assert len(polls) == 3
 
 
-def test_a_model_that_fails_on_a_plain_photo_is_refused(registry, red, monkeypatch):
+def test_a_model_that_fails_on_a_plain_photo_is_rejected(
+    registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Failing:
-        def predict(self, *_, **__):
+        def predict(self, *_: object, **__: object) -> None:
             raise ValueError("shapes (1, 32) and (3, 4)")
 
     monkeypatch.setattr(model_loader, "load", lambda *_: Failing())
-    careful = follower()
+    careful = new_watcher()
     careful.poll(0)
     assert careful.served is None
-    assert "fails on a plain photo: shapes" in careful.refused[red]
+    assert "fails on a plain photo: shapes" in careful.rejected[red]
 
 
-def test_the_served_model_is_the_registered_one(registry, red):
-    own = follower()
+def test_the_served_model_is_the_registered_one(registry: Mlflow, red: str) -> None:
+    own = new_watcher()
     own.poll(0)
+    assert own.served
     answer = own.served.model.predict(pd.DataFrame({"image": [plain("red")]})).iloc[0]
-    assert (answer["model_version"], answer["is_cat"]) == (red, True)
+    assert (answer["model_version"], answer["is_positive"]) == (red, True)
+
+
+class FakeRegistry:
+    """Versions that can be fetched unless they are ``broken``, and an alias that moves in no time."""
+
+    name = "are-you-a-cat"
+
+    def __init__(self) -> None:
+        self.champion: str | None = None
+        self.broken: set[str] = set()
+        self.fetched: list[str] = []
+
+    def get_model_version(self, name: str, version: str) -> SimpleNamespace:
+        return SimpleNamespace(tags={})
+
+    def fetch(self, client: object, version: str, folder: Path, question: Question) -> Path:
+        self.fetched.append(version)
+        if version in self.broken:
+            raise ModelError(f"the files of version {version} are damaged")
+        return folder
+
+
+class FakeModel:
+    def predict(self, photos: pd.DataFrame, params: dict[str, Any]) -> pd.DataFrame:
+        return pd.DataFrame({"error": [None], "probability": [0.5]})
+
+
+@pytest.fixture
+def fake_registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
+    fake = FakeRegistry()
+    monkeypatch.setattr(model_loader, "connect", lambda _: fake)
+    monkeypatch.setattr(model_loader, "champion_version", lambda _: fake.champion)
+    monkeypatch.setattr(model_loader, "fetch", fake.fetch)
+    monkeypatch.setattr(model_loader, "load", lambda *_: FakeModel())
+    return fake
+
+
+def test_a_rejection_is_forgotten_with_the_alias(fake_registry: FakeRegistry) -> None:
+    """A rollback takes the alias away; when the mended version gets it back, the server tries it at once."""
+    watcher = new_watcher()
+    for now, champion in enumerate(("1", "2", "1")):
+        fake_registry.champion, fake_registry.broken = champion, {"2"}
+        watcher.poll(now)
+        assert served_by(watcher) == "1"
+        assert set(watcher.rejected) == ({"2"} if champion == "2" else set())
+    fake_registry.champion, fake_registry.broken = "2", set()
+    watcher.poll(3)
+    assert REJECTED_SECONDS > 3
+    assert served_by(watcher) == "2"
+    assert watcher.rejected == {}
+
+
+def test_a_rejected_champion_that_keeps_the_alias_is_not_tried_at_each_poll(fake_registry: FakeRegistry) -> None:
+    watcher = new_watcher()
+    fake_registry.champion, fake_registry.broken = "2", {"2"}
+    for now in (0, 2, 4):
+        watcher.poll(now)
+    assert fake_registry.fetched == ["2"]
+    assert "damaged" in watcher.rejected["2"]

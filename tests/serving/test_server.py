@@ -5,10 +5,12 @@ import http.client
 import json
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 import mlflow
@@ -18,8 +20,9 @@ from PIL import Image
 from include.errors import ServerError
 from include.records import DecisionRule
 from include.registry.package import COLUMNS
-from include.registry.versions import MODEL, register
+from include.registry.versions import register
 from include.serving import client
+from include.settings import Settings
 from tests.pictures import plain
 from tests.registry.test_versions import tamper
 from tests.serving.conftest import Served, until
@@ -37,42 +40,42 @@ def post(served: Served, **body) -> httpx.Response:
     return httpx.post(f"{served.url}/invocations", timeout=60, **body)
 
 
-def test_before_the_first_champion_it_is_up_and_says_that_it_has_no_model(served):
+def test_before_the_first_champion_it_is_up_and_says_that_it_has_no_model(served: Served) -> None:
     assert served.at_first["/ping"].status_code == served.at_first["/version"].status_code == 200
     for path in ("/live", "/invocations"):
         assert served.at_first[path].status_code == 503
         assert served.at_first[path].json()["error"] == "no model yet"
 
 
-def test_it_follows_the_alias_and_tells_what_it_serves(served, red, blue):
+def test_it_follows_the_alias_and_reports_what_it_serves(served: Served, red: str, blue: str) -> None:
     for version, dataset in ((red, "dataset-red"), (blue, "dataset-blue")):
         served.serve(version)
-        told = served.live()
-        assert (told["model_version"], told["dataset"]) == (version, dataset)
-        assert datetime.fromisoformat(told["since"]).tzinfo
-        assert client.live(served.url) == told
+        live = served.live()
+        assert (live["model_version"], live["dataset"]) == (version, dataset)
+        assert datetime.fromisoformat(live["since"]).tzinfo
+        assert client.live(served.url) == live
 
 
-def test_an_answer_has_all_columns_and_names_its_version(served, champion):
+def test_an_answer_has_all_columns_and_names_its_version(served: Served, champion: str) -> None:
     answer = post(served, json=protocol(RED))
     (row,) = answer.json()["predictions"]
     assert list(row) == COLUMNS
     assert row["probability"] > 0.9
-    assert (row["is_cat"], row["unsure"], row["threshold"], row["error"]) == (True, False, 0.5, None)
+    assert (row["is_positive"], row["unsure"], row["threshold"], row["error"]) == (True, False, 0.5, None)
     assert row["model_version"] == answer.headers["X-Model-Version"] == champion
 
 
-def test_the_rest_of_mlflows_protocol_is_understood_too(served, champion):
+def test_the_rest_of_mlflows_protocol_is_understood_too(served: Served, champion: str) -> None:
     records = {"dataframe_records": [{"image": base64.b64encode(RED).decode()}]}
-    assert post(served, json=records).json()["predictions"][0]["is_cat"] is True
+    assert post(served, json=records).json()["predictions"][0]["is_positive"] is True
     assert httpx.get(f"{served.url}/version").text == mlflow.__version__
 
 
-def test_a_document_in_a_batch_fails_nobody_else(served, champion):
-    document, photo = served.ask(DOCUMENT, BLUE)
+def test_a_document_in_a_batch_fails_nobody_else(served: Served, champion: str) -> None:
+    document, photo = served.predict(DOCUMENT, BLUE)
     assert document.probability is None
-    assert document.error.startswith("not_an_image")
-    assert (photo.is_cat, photo.error) == (False, None)
+    assert str(document.error).startswith("not_an_image")
+    assert (photo.is_positive, photo.error) == (False, None)
     assert {document.model_version, photo.model_version} == {champion}
 
 
@@ -93,7 +96,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
-def test_what_it_cannot_read_is_the_callers_fault_and_tells_nothing_of_the_inside(served, champion, body):
+def test_what_it_cannot_read_is_the_callers_fault_and_shows_nothing_of_the_inside(
+    served: Served, champion: str, body: dict[str, Any]
+) -> None:
     answer = post(served, **body)
     assert 400 <= answer.status_code < 500
     assert answer.headers["X-Model-Version"] == champion
@@ -101,8 +106,8 @@ def test_what_it_cannot_read_is_the_callers_fault_and_tells_nothing_of_the_insid
         assert inside not in answer.text
 
 
-def test_a_body_or_batch_beyond_the_limit_is_refused(served, champion):
-    def in_parts():
+def test_a_body_or_batch_beyond_the_limit_is_rejected(served: Served, champion: str) -> None:
+    def in_parts() -> Iterator[bytes]:
         yield from [b"x" * 100_000] * 11
 
     for large in (
@@ -114,25 +119,26 @@ def test_a_body_or_batch_beyond_the_limit_is_refused(served, champion):
         assert large.headers["X-Model-Version"] == champion
     assert "1,000,000 bytes" in post(served, content=b"x" * 1_000_001).json()["error"]
     assert "17 photos at once; at most 16" in post(served, json=protocol(*[RED] * 17)).json()["error"]
-    assert len(served.ask(*[RED] * 16)) == 16
+    assert len(served.predict(*[RED] * 16)) == 16
 
 
-def test_with_an_explanation_comes_a_picture_for_each_photo(served, champion):
+def test_with_an_explanation_comes_a_picture_for_each_photo(served: Served, champion: str) -> None:
     red, document = client.predict(served.url, [RED, DOCUMENT], explain=True)
+    assert red.explanation
     with Image.open(BytesIO(base64.b64decode(red.explanation))) as picture:
         assert picture.format == "PNG"
     assert document.explanation is None
-    assert served.ask(RED)[0].explanation is None
+    assert served.predict(RED)[0].explanation is None
 
 
-def test_only_a_few_photos_are_explained_at_once(served, champion):
+def test_only_a_few_photos_are_explained_at_once(served: Served, champion: str) -> None:
     with pytest.raises(ServerError, match="5 photos to explain at once; at most 4"):
         client.predict(served.url, [RED] * 5, explain=True)
     assert post(served, json=protocol(RED) | {"params": {"explain": "loudly"}}).status_code == 400
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_no_route_changes_the_model(served, champion, method):
+def test_no_route_changes_the_model(served: Served, champion: str, method: str) -> None:
     for path in ("/", "/live", "/ping", "/version", "/metrics", "/models", "/reload", f"/models/{champion}"):
         assert httpx.request(method, served.url + path).status_code in (404, 405)
     if method != "POST":
@@ -140,26 +146,26 @@ def test_no_route_changes_the_model(served, champion, method):
     assert served.live()["model_version"] == champion
 
 
-def test_requests_are_counted_by_status_and_version(served, champion):
+def test_requests_are_counted_by_status_and_version(served: Served, champion: str) -> None:
     def counted(status: int) -> float:
         wanted = f'cat_requests_total{{status="{status}",version="{champion}"}}'
         lines = httpx.get(f"{served.url}/metrics").text.splitlines()
         return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
 
     good, bad = counted(200), counted(400)
-    served.ask(RED)
-    served.ask(RED, BLUE)
+    served.predict(RED)
+    served.predict(RED, BLUE)
     post(served, content=b"{not json")
     assert (counted(200), counted(400)) == (good + 2, bad + 1)
 
 
-def test_no_request_fails_while_the_champion_moves(served, red, blue):
+def test_no_request_fails_while_the_champion_moves(served: Served, red: str, blue: str) -> None:
     """Each answer is wholly of one version: the one that it names."""
     served.serve(red)
     moved, body = threading.Event(), protocol(RED)
 
     def keep_asking(_: int) -> list[tuple[int, str, dict]]:
-        answers = []
+        answers: list[tuple[int, str, dict]] = []
         with httpx.Client(timeout=60) as connection:
             while len(answers) < 75 or not moved.is_set():
                 answer = connection.post(f"{served.url}/invocations", json=body)
@@ -176,7 +182,11 @@ def test_no_request_fails_while_the_champion_moves(served, red, blue):
         answers = [answer for of_one in asked for answer in of_one]
     assert len(answers) >= 300
     assert {status for status, _, _ in answers} == {200}
-    rows = [(named, row["model_version"], row["is_cat"]) for _, named, told in answers for row in told["predictions"]]
+    rows = [
+        (named, row["model_version"], row["is_positive"])
+        for _, named, answer in answers
+        for row in answer["predictions"]
+    ]
     assert set(rows) == {(red, red, True), (blue, blue, False)}
 
 
@@ -189,7 +199,7 @@ def tampered(served: Served, tmp_path: Path) -> str:
 
 def of_unknown_contract(served: Served, _: Path) -> str:
     version = served.version("future")
-    served.client.set_model_version_tag(MODEL, version, "contract", "99")
+    served.client.set_model_version_tag(served.client.name, version, "contract", "99")
     return version
 
 
@@ -199,7 +209,8 @@ def corrupt(served: Served, tmp_path: Path) -> str:
     with mlflow.start_run() as active:
         pass
     where = {"run": "corrupt", "mlflow_run": active.info.run_id, "dataset": "d"}
-    return register(served.client, tmp_path / "network.keras", DecisionRule(0.5, 0.4, 0.6), **where)
+    rule, question = DecisionRule(0.5, 0.4, 0.6, (0,)), Settings().question
+    return register(served.client, tmp_path / "network.keras", rule, question, **where)
 
 
 @pytest.mark.parametrize(
@@ -211,50 +222,50 @@ def corrupt(served: Served, tmp_path: Path) -> str:
     ],
     ids=["tampered", "contract", "corrupt"],
 )
-def test_a_version_that_cannot_be_trusted_is_refused_and_the_old_one_serves_on(
-    served, champion, tmp_path, spoil, reason
-):
+def test_a_version_that_cannot_be_trusted_is_rejected_and_the_old_one_serves_on(
+    served: Served, champion: str, tmp_path: Path, spoil: Callable[[Served, Path], str], reason: str
+) -> None:
     spoiled = spoil(served, tmp_path)
     served.point(spoiled)
-    until(lambda: spoiled in served.live()["refused"])
-    assert reason in served.live()["refused"][spoiled]
+    until(lambda: spoiled in served.live()["rejected"])
+    assert reason in served.live()["rejected"][spoiled]
     assert served.live()["model_version"] == champion
-    assert served.ask(RED)[0].model_version == champion
+    assert served.predict(RED)[0].model_version == champion
 
 
-def test_a_deleted_champion_serves_on(served, champion):
+def test_a_deleted_champion_serves_on(served: Served, champion: str) -> None:
     gone = served.version("gone")
     served.serve(gone)
-    served.client.delete_model_version(MODEL, gone)
-    assert served.ask(RED)[0].model_version == gone
+    served.client.delete_model_version(served.client.name, gone)
+    assert served.predict(RED)[0].model_version == gone
     served.serve(champion)
 
 
-def test_an_alias_that_is_taken_away_changes_nothing(served, champion):
-    served.client.delete_registered_model_alias(MODEL, "champion")
-    assert served.ask(RED)[0].model_version == champion
+def test_an_alias_that_is_taken_away_changes_nothing(served: Served, champion: str) -> None:
+    served.client.delete_registered_model_alias(served.client.name, "champion")
+    assert served.predict(RED)[0].model_version == champion
     assert served.live()["model_version"] == champion
 
 
-def test_it_outlives_mlflow_and_its_own_death_without_mlflow(served, red, blue):
+def test_it_outlives_mlflow_and_its_own_death_without_mlflow(served: Served, red: str, blue: str) -> None:
     served.serve(blue)
     served.mlflow.kill()
-    until(lambda: "cannot follow the champion now" in served.model.said)
-    assert served.ask(RED)[0].model_version == blue
+    until(lambda: "cannot load the champion now" in served.model.output)
+    assert served.predict(RED)[0].model_version == blue
 
     served.model.kill()
     served.model.start()
-    served.follows(blue)
-    assert "serving the last good copy" in served.model.said
-    assert (served.ask(RED)[0].model_version, served.live()["dataset"]) == (blue, "dataset-blue")
+    served.wait_for(blue)
+    assert "serving the last good copy" in served.model.output
+    assert (served.predict(RED)[0].model_version, served.live()["dataset"]) == (blue, "dataset-blue")
 
     served.mlflow.start()
     served.point(red)
-    served.follows(red)
-    assert served.ask(RED)[0].is_cat is True
+    served.wait_for(red)
+    assert served.predict(RED)[0].is_positive is True
 
 
-def test_sigterm_lets_the_request_in_flight_end(served, champion):
+def test_sigterm_lets_the_request_in_flight_end(served: Served, champion: str) -> None:
     body = json.dumps(protocol(RED)).encode()
     connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=60)
     connection.putrequest("POST", "/invocations")
@@ -264,10 +275,12 @@ def test_sigterm_lets_the_request_in_flight_end(served, champion):
     connection.endheaders(body[:0])
     assert connection.sock.recv(100).startswith(b"HTTP/1.1 100")
     connection.send(body[:50])
-    served.model.process.send_signal(signal.SIGTERM)
+    process = served.model.process
+    assert process
+    process.send_signal(signal.SIGTERM)
     until(lambda: not served.model.answers())
     connection.send(body[50:])
     answer = connection.getresponse()
     assert answer.status == 200
     assert json.loads(answer.read())["predictions"][0]["model_version"] == champion
-    assert served.model.process.wait(timeout=60) in (0, -signal.SIGTERM)
+    assert process.wait(timeout=60) in (0, -signal.SIGTERM)

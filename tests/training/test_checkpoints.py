@@ -1,7 +1,10 @@
+"""Checkpoints: complete or absent, and only the latest attempt writes them."""
+
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,35 +15,36 @@ from include.training.checkpoints import Checkpoint, Checkpoints
 
 
 def after(epochs: int) -> Checkpoint:
-    """A small state that tells which epoch it is of."""
+    """A small state that differs from epoch to epoch."""
     history = tuple({"loss": 1 / (epoch + 1)} for epoch in range(epochs))
     weights = [np.full((2, 3), epochs, np.float32), np.array([epochs, 7], np.uint32)]
     return Checkpoint(weights, [np.array(epochs, np.int64)], history)
 
 
-def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
+def assert_same(found: Checkpoint | None, expected: Checkpoint) -> None:
+    assert found is not None
     assert found.history == expected.history
-    for mine, other in ((found.weights, expected.weights), (found.optimizer, expected.optimizer)):
-        for one, two in zip(mine, other, strict=True):
-            assert one.dtype == two.dtype
-            np.testing.assert_array_equal(one, two)
+    for actual, wanted in ((found.weights, expected.weights), (found.optimizer, expected.optimizer)):
+        for first, second in zip(actual, wanted, strict=True):
+            assert first.dtype == second.dtype
+            np.testing.assert_array_equal(first, second)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "0a1b"
 
 
-def test_before_the_first_epoch_there_is_nothing(folder):
+def test_before_the_first_epoch_there_is_nothing(folder: Path) -> None:
     assert Checkpoints(folder).latest() is None
 
 
-def test_what_was_saved_is_read_again_to_the_last_bit(folder):
+def test_a_checkpoint_is_read_as_it_was_saved(folder: Path) -> None:
     Checkpoints(folder).save(after(1), best=1)
     assert_same(Checkpoints(folder).latest(), after(1))
 
 
-def test_the_last_two_and_the_best_are_kept(folder):
+def test_the_last_two_and_the_best_are_kept(folder: Path) -> None:
     kept = Checkpoints(folder)
     for epoch, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
         kept.save(after(epoch), best=best)
@@ -50,7 +54,7 @@ def test_the_last_two_and_the_best_are_kept(folder):
     assert_same(kept.latest(), after(6))
 
 
-def test_a_process_that_comes_back_loses(folder):
+def test_a_process_that_resumes_after_another_took_over_is_superseded(folder: Path) -> None:
     stale = Checkpoints(folder)
     stale.save(after(1), best=1)
     fresh = Checkpoints(folder)
@@ -58,15 +62,15 @@ def test_a_process_that_comes_back_loses(folder):
     wrong = Checkpoint(after(2).weights, after(2).optimizer, ({"loss": 9.0},) * 2)
     with pytest.raises(AttemptSuperseded, match="another process has taken over"):
         stale.save(wrong, best=2)
-    for refused in (stale.confirm, stale.clear, lambda: stale.read(2)):
+    for call in (stale.confirm, stale.clear, lambda: stale.read(2)):
         with pytest.raises(AttemptSuperseded):
-            refused()
+            call()
     assert_same(fresh.latest(), after(2))
     fresh.save(after(3), best=3)
     assert fresh.epochs() == [2, 3]
 
 
-def test_a_stale_process_loses_also_when_the_training_is_done_and_begun_again(folder):
+def test_a_stale_process_is_superseded_also_after_the_training_has_ended_and_begun_again(folder: Path) -> None:
     stale, fresh = Checkpoints(folder), Checkpoints(folder)
     fresh.save(after(1), best=1)
     fresh.clear()
@@ -80,12 +84,14 @@ def test_a_stale_process_loses_also_when_the_training_is_done_and_begun_again(fo
         fresh.save(after(1), best=1)
 
 
-def test_one_that_was_overtaken_while_it_wrote_loses_too(folder, monkeypatch):
+def test_a_process_that_is_overtaken_while_it_writes_is_superseded_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stale = Checkpoints(folder)
     stale.save(after(1), best=1)
     sync = checkpoints._sync
 
-    def overtaken(path):
+    def overtaken(path: Path) -> None:
         monkeypatch.setattr(checkpoints, "_sync", sync)
         Checkpoints(folder)
         sync(path)
@@ -96,22 +102,22 @@ def test_one_that_was_overtaken_while_it_wrote_loses_too(folder, monkeypatch):
     assert_same(Checkpoints(folder).latest(), after(1))
 
 
-def test_of_many_that_start_at_once_one_goes_on(folder):
+def test_of_many_attempts_that_start_at_once_one_continues(folder: Path) -> None:
     Checkpoints(folder).save(after(1), best=1)
     with ThreadPoolExecutor(8) as pool:
-        tries = list(pool.map(Checkpoints, [folder] * 8))
-    numbers = [each.number for each in tries]
+        attempts = list(pool.map(Checkpoints, [folder] * 8))
+    numbers = [attempt.number for attempt in attempts]
     assert numbers.count(max(numbers)) == 1  # a lower number, which is removed, may be taken twice: it loses anyway
     saved = []
-    for each in tries:
+    for attempt in attempts:
         with suppress(AttemptSuperseded):
-            each.save(after(2), best=2)
-            saved.append(each.number)
+            attempt.save(after(2), best=2)
+            saved.append(attempt.number)
     assert saved == [max(numbers)]
     assert_same(Checkpoints(folder).latest(), after(2))
 
 
-def test_a_killed_write_leaves_nothing_that_is_read(folder):
+def test_a_killed_write_leaves_nothing_that_is_read(folder: Path) -> None:
     killed = Checkpoints(folder)
     killed.save(after(1), best=1)
     shutil.copytree(killed.folder / "epoch-0001", killed.folder / "draft")
@@ -125,22 +131,22 @@ def test_a_killed_write_leaves_nothing_that_is_read(folder):
 
 @pytest.mark.parametrize("name", ["weights.npz", "optimizer.npz", "history.json"])
 @pytest.mark.parametrize("keep", [0, 0.5, None])
-def test_a_torn_checkpoint_is_passed_over_and_written_again(folder, name, keep):
+def test_a_truncated_checkpoint_is_skipped_and_written_again(folder: Path, name: str, keep: float | None) -> None:
     kept = Checkpoints(folder)
     kept.save(after(1), best=1)
     kept.save(after(2), best=2)
-    torn = kept.folder / "epoch-0002" / name
+    truncated = kept.folder / "epoch-0002" / name
     if keep is None:
-        torn.unlink()
+        truncated.unlink()
     else:
-        torn.write_bytes(torn.read_bytes()[: int(torn.stat().st_size * keep)])
+        truncated.write_bytes(truncated.read_bytes()[: int(truncated.stat().st_size * keep)])
     again = Checkpoints(folder)
     assert_same(again.latest(), after(1))
     again.save(after(2), best=2)
     assert_same(again.latest(), after(2))
 
 
-def test_flipped_bytes_are_noticed(folder):
+def test_changed_bytes_are_detected(folder: Path) -> None:
     kept = Checkpoints(folder)
     kept.save(after(1), best=1)
     path = kept.folder / "epoch-0001" / "weights.npz"
@@ -151,7 +157,7 @@ def test_flipped_bytes_are_noticed(folder):
     assert kept.latest() is None
 
 
-def test_nothing_is_left_when_all_is_done(folder):
+def test_clear_deletes_all_files(folder: Path) -> None:
     kept = Checkpoints(folder)
     kept.save(after(1), best=1)
     kept.clear()
@@ -159,7 +165,7 @@ def test_nothing_is_left_when_all_is_done(folder):
     assert Checkpoints(folder).latest() is None
 
 
-def test_the_history_can_be_read_by_anybody(folder):
+def test_the_history_is_plain_json(folder: Path) -> None:
     kept = Checkpoints(folder)
     kept.save(after(2), best=2)
     assert json.loads((kept.folder / "epoch-0002" / "history.json").read_text()) == [{"loss": 1.0}, {"loss": 0.5}]

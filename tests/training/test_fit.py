@@ -1,12 +1,14 @@
-"""A killed training goes on, and ends as if nothing had happened. Real processes, real kills, small networks."""
+"""A killed training resumes, and ends as an undisturbed one does. Real processes, real kills, small networks."""
 
 import json
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,56 +17,60 @@ import pytest
 
 from include.backbone import FEATURES
 from include.dataset.examples import Examples
-from include.records import CLASSES
+from include.errors import TrainingDiverged
+from include.question import POSITIVE, Question
 from include.settings import ROOT, Settings
 from include.training import train
 from include.training.callbacks import best_epoch, is_over
 from include.training.checkpoints import ENDED_AT, Checkpoints
-from include.training.fit import fit
+from include.training.fit import fit, score
 from include.training.head import build_served_network, fit_head
 from include.training.hyperparameters import Hyperparameters
 from include.training.pixel_cache import Pixels
 from include.training.plan import TrainingJob, fine_tuning, from_scratch
 from include.training.scratch_network import build_network
 from include.training.train import state_folder
-from tests.models import as_pixels
+from tests.models import CLASSES, QUESTION, as_pixels
 
 SIZE, EPOCHS = 32, 3
 CHOSEN = Hyperparameters()
 
 
 def tiny_job(*, epochs: int = EPOCHS) -> TrainingJob:
-    """A small network with all that a later epoch depends on: dropout, batch normalisation, augmentation."""
+    """A small network with all that a later epoch depends on: dropout, batch normalization, augmentation."""
 
     def build() -> keras.Model:
         keras.utils.set_random_seed(3)
         return build_network(image_size=SIZE, filters=(4, 4), blocks=(1, 1), dropout=0.5)
 
-    return TrainingJob("tiny", build, image_size=SIZE, batch_size=8, learning_rate=0.01, epochs=epochs, seed=3)
+    return TrainingJob("tiny", build, QUESTION, SIZE, batch_size=8, learning_rate=0.01, epochs=epochs, seed=3)
 
 
 def photos(size: int = SIZE) -> tuple[Pixels, pd.DataFrame]:
-    """60 photos of noise with a manifest; two thirds of them train."""
+    """60 photos of noise with their manifest; two thirds are on the train split."""
     rng = np.random.default_rng(0)
-    kinds = np.array(["cats", "dogs", "selfies", "misc"])[np.arange(60) % 4]
+    sources = np.array(QUESTION.sources)[np.arange(60) % CLASSES]
     names = [f"{number:064x}" for number in range(60)]
-    manifest = pd.DataFrame({"sha256": names, "class_name": kinds, "source": kinds, "weight": 1.0})
-    manifest["label"] = np.where(kinds == "cats", "cat", "not_cat")
+    manifest = pd.DataFrame({"sha256": names, "class_name": sources, "source": sources, "weight": 1.0})
+    manifest["label"] = manifest["source"].map(QUESTION.label_of)
     manifest["split"] = np.where(np.arange(60) < 40, "train", "val")
     return as_pixels(rng.integers(0, 256, (60, size, size, 3), np.uint8)), manifest
 
 
 def run(folder: Path) -> list[np.ndarray]:
-    """Train in this process, and leave history and weights beside the checkpoints."""
+    """Train in this process, and write history and weights beside the checkpoints."""
     checkpoints = Checkpoints(folder)
     trained = fit(*photos(), tiny_job(), checkpoints=checkpoints)
-    history = [{**figures, ENDED_AT: 0} for figures in checkpoints.latest().history]
+    latest = checkpoints.latest()
+    assert trained is not None
+    assert latest is not None
+    history = [{**metrics, ENDED_AT: 0} for metrics in latest.history]
     folder.with_suffix(".json").write_text(json.dumps(history))
     np.savez(folder.with_suffix(".npz"), *trained.get_weights())
     return trained.get_weights()
 
 
-def left_by(folder: Path) -> tuple[list[dict], list[np.ndarray]]:
+def written_by(folder: Path) -> tuple[list[dict], list[np.ndarray]]:
     with np.load(folder.with_suffix(".npz")) as arrays:
         return json.loads(folder.with_suffix(".json").read_text()), [arrays[name] for name in arrays.files]
 
@@ -75,31 +81,33 @@ def start(folder: Path) -> subprocess.Popen:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """The checkpoints of a training that nothing disturbed."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoints of an undisturbed training."""
     folder = tmp_path_factory.mktemp("undisturbed") / "state"
     run(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def undisturbed(finished) -> tuple[list[dict], list[np.ndarray]]:
-    return left_by(finished)
+def undisturbed(finished: Path) -> tuple[list[dict], list[np.ndarray]]:
+    return written_by(finished)
 
 
 def assert_equal(found: tuple, expected: tuple) -> None:
     assert found[0] == expected[0]
-    for mine, other in zip(found[1], expected[1], strict=True):
-        np.testing.assert_array_equal(mine, other)
+    for actual, wanted in zip(found[1], expected[1], strict=True):
+        np.testing.assert_array_equal(actual, wanted)
 
 
-def test_the_same_seed_gives_the_same_network(undisturbed, tmp_path):
+def test_the_same_seed_gives_the_same_network(undisturbed: tuple[list[dict], list[np.ndarray]], tmp_path: Path) -> None:
     run(tmp_path / "state")
-    assert_equal(left_by(tmp_path / "state"), undisturbed)
+    assert_equal(written_by(tmp_path / "state"), undisturbed)
 
 
-def test_killed_after_an_epoch_it_ends_as_if_undisturbed(undisturbed, tmp_path):
-    """With kill -9, in another process; dropout, augmentation, rate and order of the photos go on where they were."""
+def test_killed_after_an_epoch_it_ends_as_if_undisturbed(
+    undisturbed: tuple[list[dict], list[np.ndarray]], tmp_path: Path
+) -> None:
+    """Dropout, augmentation, learning rate and order of the photos continue; another process gets kill -9."""
     folder = tmp_path / "state"
     with start(folder) as victim:
         while not list(folder.glob("attempt-*/epoch-*")):
@@ -109,53 +117,66 @@ def test_killed_after_an_epoch_it_ends_as_if_undisturbed(undisturbed, tmp_path):
     assert victim.wait() == -9
     assert Checkpoints(folder).epochs()[-1] < EPOCHS
     run(folder)
-    assert_equal(left_by(folder), undisturbed)
+    assert_equal(written_by(folder), undisturbed)
 
 
-def test_a_training_that_was_killed_at_its_end_has_nothing_left_to_do(finished, undisturbed, tmp_path):
+def test_a_training_that_was_killed_at_its_end_has_nothing_left_to_do(
+    finished: Path, undisturbed: tuple[list[dict], list[np.ndarray]], tmp_path: Path
+) -> None:
     folder = tmp_path / "state"
     shutil.copytree(finished, folder)
     before = {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("weights.npz")}
     run(folder)
     assert {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("weights.npz")} == before
-    assert_equal(left_by(folder), undisturbed)
+    assert_equal(written_by(folder), undisturbed)
 
 
-def test_the_network_of_the_best_epoch_is_returned(finished, undisturbed, tmp_path):
+def test_the_network_of_the_best_epoch_is_returned(
+    finished: Path, undisturbed: tuple[list[dict], list[np.ndarray]], tmp_path: Path
+) -> None:
     shutil.copytree(finished, tmp_path / "state")
-    checkpoints = Checkpoints(tmp_path / "state")
-    best = checkpoints.read(best_epoch(checkpoints.latest().history, epochs=EPOCHS))
-    history, weights = undisturbed
+    checkpoints, (history, weights) = Checkpoints(tmp_path / "state"), undisturbed
+    best = checkpoints.read(best_epoch(tuple(history), epochs=EPOCHS))
     assert len(history) == EPOCHS
     for mine, kept, first in zip(weights, best.weights[: len(weights)], tiny_job().build().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, kept)
         assert not np.array_equal(mine, first)
 
 
-def test_each_epoch_is_told_once_with_its_losses_also_over_a_kill(tmp_path):
-    told: list[int] = []
+def test_each_epoch_is_reported_once_with_its_losses_also_over_a_kill(tmp_path: Path) -> None:
+    reported: list[int] = []
 
-    def tell(epoch: int, losses: dict[str, float]) -> None:
-        assert {"loss", "val_loss", ENDED_AT} <= set(losses)
-        told.append(epoch)
+    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
+        assert {"loss", "val_loss", ENDED_AT} <= set(metrics)
+        reported.append(epoch)
         if epoch == 0:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(*photos(), tiny_job(), checkpoints=Checkpoints(tmp_path / "state"), tell=tell)
-    fit(*photos(), tiny_job(), checkpoints=Checkpoints(tmp_path / "state"), tell=tell)
-    assert told == list(range(EPOCHS))
+        fit(*photos(), tiny_job(), checkpoints=Checkpoints(tmp_path / "state"), on_epoch=on_epoch)
+    fit(*photos(), tiny_job(), checkpoints=Checkpoints(tmp_path / "state"), on_epoch=on_epoch)
+    assert reported == list(range(EPOCHS))
 
 
-def test_a_further_worker_keeps_nothing_and_returns_nothing(tmp_path):
+def test_a_training_that_diverges_names_the_cure_and_keeps_no_checkpoint(tmp_path: Path) -> None:
+    """A later attempt with another learning rate must not resume from weights that are not finite."""
+    checkpoints = Checkpoints(tmp_path / "state")
+    job = replace(tiny_job(), learning_rate=float("inf"))
+    with pytest.raises(TrainingDiverged, match=r"diverged in epoch 1 \(.*loss nan.*\): lower CAT_LEARNING_RATE"):
+        fit(*photos(), job, checkpoints=checkpoints)
+    assert checkpoints.latest() is None
+
+
+def test_a_further_worker_keeps_nothing_and_returns_nothing(tmp_path: Path) -> None:
     assert fit(*photos(), tiny_job(epochs=1), checkpoints=None) is None
 
 
 def some_head(*, epochs: int) -> keras.Model:
-    """What it learned is of no matter."""
+    """A head; what it learned does not matter."""
     rng = np.random.default_rng(0)
     allowed = np.eye(CLASSES, dtype=np.float32).repeat(10, axis=0)
-    examples = Examples(rng.random((40, FEATURES)).astype(np.float16), allowed, np.ones(40, np.float32))
+    embeddings = rng.random((40, FEATURES)).astype(np.float16)
+    examples = Examples(embeddings, allowed, np.ones(40, np.float32), allowed[:, 0] == 1)
     return fit_head(examples, None, CHOSEN, l2_penalty=0.1, epochs=epochs, seed=1)
 
 
@@ -164,11 +185,12 @@ def head() -> keras.Model:
     return some_head(epochs=1)
 
 
-def test_fine_tuning_changes_the_upper_blocks_and_leaves_the_lower_ones(head, tmp_path):
+def test_fine_tuning_changes_the_upper_blocks_and_leaves_the_lower_ones(head: keras.Model, tmp_path: Path) -> None:
     pixels, manifest = photos(224)
     few = np.arange(60) % 8 == 0
     job = replace(fine_tuning(head, Settings(), epochs=1), batch_size=2)  # three steps: the first one's rate is 0
     tuned = fit(pixels.subset(few), manifest[few], job, checkpoints=Checkpoints(tmp_path / "state"))
+    assert tuned is not None
     changed = {
         mine.name
         for mine, before in zip(tuned.layers, build_served_network(head).layers, strict=True)
@@ -186,7 +208,7 @@ def falling(*losses: float) -> tuple[dict[str, float], ...]:
     [
         ((), 0, False),
         ((1.0,), 1, False),
-        ((0.1, 0.9, 0.8), 3, False),  # the first half is not looked at
+        ((0.1, 0.9, 0.8), 3, False),  # the first half does not count
         ((9, 9, 9, 9, 9, 0.5), 6, False),
         ((9, 9, 9, 9, 9, 0.5, 0.6, 0.7), 6, False),
         ((9, 9, 9, 9, 9, 0.5, 0.6, 0.7, 0.8), 6, True),  # three without a better one
@@ -194,30 +216,33 @@ def falling(*losses: float) -> tuple[dict[str, float], ...]:
         ((9, 9, 9, 9, 9, float("nan"), 0.7), 7, False),
     ],
 )
-def test_the_best_epoch_is_that_with_the_lowest_loss_of_the_second_half(losses, best, over):
+def test_the_best_epoch_is_that_with_the_lowest_loss_of_the_second_half(
+    losses: tuple[float, ...], best: int, over: bool
+) -> None:
     assert best_epoch(falling(*losses), epochs=10) == best
     assert is_over(falling(*losses), epochs=10) is over
 
 
-def test_it_stops_when_the_loss_has_not_fallen_for_a_third_of_the_epochs():
+def test_it_stops_when_the_loss_has_not_fallen_for_a_third_of_the_epochs() -> None:
     losses = [9.0] * 15 + [0.5] + [0.6] * 9
     assert not is_over(falling(*losses), epochs=30)
     assert is_over(falling(*losses, 0.6), epochs=30)
     assert not is_over(falling(*losses, 0.4), epochs=30)
 
 
-def scratch(**options) -> Settings:
-    return Settings(**({"network": "scratch", "image_size": SIZE, "batch_size": 8, "seed": 3} | options))
+def scratch(**options: Any) -> Settings:
+    given: dict[str, Any] = {"network": "scratch", "image_size": SIZE, "batch_size": 8, "seed": 3} | options
+    return Settings(**given)
 
 
 def folder_of(settings: Settings, *, digest: str = "d1", epochs: int = 3, chosen: Hyperparameters = CHOSEN) -> Path:
     return state_folder(settings, digest, chosen, from_scratch(settings, epochs=epochs))
 
 
-def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_others(monkeypatch):
-    one = folder_of(scratch())
-    assert folder_of(scratch()) == one
-    assert one.parent == scratch().home / "checkpoints"
+def test_only_trainings_with_the_same_inputs_share_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(scratch())
+    assert folder_of(scratch()) == folder
+    assert folder.parent == scratch().home / "checkpoints"
     others = [
         folder_of(scratch(), digest="d2"),
         folder_of(scratch(), epochs=4),
@@ -225,27 +250,40 @@ def test_checkpoints_are_shared_by_trainings_that_must_end_alike_and_by_no_other
         folder_of(scratch(batch_size=16)),
         folder_of(scratch(image_size=64)),
         folder_of(scratch(learning_rate=0.5)),
+        folder_of(scratch(question=Question(positive=("cats", "dogs")))),
     ]
     monkeypatch.setattr(train, "VERSION", "of another backbone")
     others.append(folder_of(scratch()))
-    assert len({one, *others}) == 8
+    assert len({folder, *others}) == 9
 
 
-def test_other_code_does_not_go_on_from_the_checkpoints_of_this(monkeypatch):
-    one = folder_of(scratch())
+def test_changed_code_does_not_resume_from_older_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(scratch())
     monkeypatch.setattr(train, "CODE_OF_TRAINING", train.CODE_OF_TRAINING[1:])
-    assert folder_of(scratch()) != one
+    assert folder_of(scratch()) != folder
 
 
-def test_fine_tuning_goes_on_only_where_it_began_with_the_same_head(head):
+def test_fine_tuning_resumes_only_with_the_head_it_began_with(head: keras.Model) -> None:
     """The head follows from the epochs of the run, which are not those of its fine-tuning."""
-    one, same, other = (
+    first, same, other = (
         state_folder(Settings(), "d1", CHOSEN, fine_tuning(each, Settings(), epochs=3))
         for each in (head, some_head(epochs=1), some_head(epochs=2))
     )
-    assert one == same != other
+    assert first == same != other
 
 
-def test_hyperparameters_travel_as_json():
-    chosen = Hyperparameters(learning_rate=0.02, cat_weight=2.0)
+def test_hyperparameters_travel_as_json() -> None:
+    chosen = Hyperparameters(learning_rate=0.02, positive_weight=2.0)
     assert Hyperparameters.from_json(chosen.to_json()) == chosen
+
+
+def test_scores_come_in_the_order_of_the_manifest() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    manifest = pd.DataFrame({"class_name": "cats", "label": POSITIVE, "weight": 1.0}, index=range(5))
+    keras.utils.set_random_seed(0)
+    network = build_network(image_size=32, filters=(16, 16, 16, 16))
+    scores = score(network, as_pixels(pictures), manifest, QUESTION)
+    assert scores.shape == (5, CLASSES)
+    assert len(set(scores[:, 0])) == 5
+    reversed_scores = score(network, as_pixels(pictures[::-1]), manifest, QUESTION)
+    np.testing.assert_allclose(reversed_scores, scores[::-1], rtol=1e-4)

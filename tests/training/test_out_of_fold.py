@@ -1,5 +1,6 @@
-"""What heads say of photos that they did not learn from, and who shares a fold with whom."""
+"""The logits of photos by heads that did not see them, and which photos share a fold."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,41 +9,41 @@ from include.backbone import FEATURES
 from include.dataset.examples import Examples
 from include.dataset.splits import FOLDS
 from include.lake import layout
-from include.records import CLASSES
 from include.training.head import fit_head, folds_of, out_of_fold
 from include.training.hyperparameters import Hyperparameters
+from tests.models import CLASSES
 
-KIND = np.eye(CLASSES, dtype=np.float32)
+ONE_HOT = np.eye(CLASSES, dtype=np.float32)
 
 
-def examples_of(kinds: np.ndarray) -> Examples:
-    """Random features, so that only a photo's own label could tell its kind."""
-    features = np.random.default_rng(0).random((len(kinds), FEATURES)).astype(np.float16)
-    return Examples(features, KIND[kinds], np.ones(len(kinds), np.float32))
+def examples_of(classes: np.ndarray) -> Examples:
+    """Random embeddings, so that only a photo's own label could reveal its class."""
+    embeddings = np.random.default_rng(0).random((len(classes), FEATURES)).astype(np.float16)
+    return Examples(embeddings, ONE_HOT[classes], np.ones(len(classes), np.float32), classes == 0)
 
 
 class Memory:
-    """A head that learned by heart: it answers with the labels of the photos it was fitted to, and knows no others."""
+    """A head that answers with the labels of the photos it was fitted to, and with -1 for all others."""
 
     def __init__(self, examples: Examples) -> None:
-        self.labels = dict(zip(map(bytes, examples.features), examples.allowed, strict=True))
+        self.labels = dict(zip(map(bytes, examples.embeddings), examples.allowed, strict=True))
 
-    def predict(self, features: np.ndarray, **_: object) -> np.ndarray:
-        return np.stack([self.labels.get(bytes(row), np.full(CLASSES, -1)) for row in features])
+    def predict(self, embeddings: np.ndarray, **_: object) -> np.ndarray:
+        return np.stack([self.labels.get(bytes(row), np.full(CLASSES, -1)) for row in embeddings])
 
 
-def fit(examples: Examples):
+def fit(examples: Examples) -> keras.Model:
     chosen = Hyperparameters(learning_rate=0.05, batch_size=16)
     return fit_head(examples, None, chosen, l2_penalty=0.001, epochs=3, seed=1)
 
 
-def test_no_head_has_seen_the_photos_that_it_scores():
+def test_no_head_has_seen_the_photos_that_it_scores() -> None:
     examples, folds = examples_of(np.arange(40) % CLASSES), np.arange(40) % FOLDS
     np.testing.assert_array_equal(out_of_fold(examples, folds, Memory), np.full((40, CLASSES), -1))
 
 
-def test_each_head_has_seen_all_other_photos():
-    """Every photo comes twice, in two folds: the head of one has learned the other."""
+def test_each_head_has_seen_all_other_photos() -> None:
+    """Every photo comes twice, in two folds: the head of one fold has seen the copy in the other."""
     once = examples_of(np.arange(20) % CLASSES)
     twice, folds = once.take(np.tile(np.arange(20), 2)), np.repeat([0, 3], 20)
     logits = out_of_fold(twice, folds, Memory)
@@ -50,11 +51,11 @@ def test_each_head_has_seen_all_other_photos():
     assert logits.dtype == np.float32
 
 
-def test_a_photos_logits_do_not_depend_on_its_own_label():
-    kinds, folds = np.arange(60) % CLASSES, np.arange(60) % 2
-    turned = kinds.copy()
-    turned[7] = (turned[7] + 1) % CLASSES
-    before, after = (out_of_fold(examples_of(given), folds, fit) for given in (kinds, turned))
+def test_a_photos_logits_do_not_depend_on_its_own_label() -> None:
+    classes, folds = np.arange(60) % CLASSES, np.arange(60) % 2
+    changed = classes.copy()
+    changed[7] = (changed[7] + 1) % CLASSES
+    before, after = (out_of_fold(examples_of(given), folds, fit) for given in (classes, changed))
     same = (before == after).all(axis=1)
     np.testing.assert_array_equal(same, folds == folds[7])
 
@@ -73,25 +74,25 @@ def sessions() -> pd.Series:
     return pd.Series({layout.upload_photo(f"photo-{number}"): f"visitor-{number % 12}" for number in range(60)})
 
 
-def test_the_uploads_of_a_session_share_a_fold(photos, sessions):
+def test_the_uploads_of_a_session_share_a_fold(photos: pd.DataFrame, sessions: pd.Series) -> None:
     folds = folds_of(photos, sessions)
     of_uploads = pd.Series(folds[600:]).groupby(np.arange(60) % 12)
     assert (of_uploads.nunique() == 1).all()
     assert len(set(folds[600:])) > 1
 
 
-def test_an_upload_whose_session_is_not_known_has_a_fold_of_its_own(photos, sessions):
+def test_an_upload_of_an_unknown_session_has_a_fold_of_its_own(photos: pd.DataFrame, sessions: pd.Series) -> None:
     assert set(folds_of(photos[600:], sessions.iloc[:0])) == set(range(FOLDS))
 
 
-def test_folds_are_of_about_one_size(photos, sessions):
+def test_folds_have_about_the_same_size(photos: pd.DataFrame, sessions: pd.Series) -> None:
     counts = np.bincount(folds_of(photos, sessions)[:600])
     assert len(counts) == FOLDS
     assert counts == pytest.approx(np.full(FOLDS, 120), abs=30)
 
 
-def test_folds_are_fixed(photos, sessions):
-    """Another machine, another order and another company change nothing."""
+def test_folds_are_fixed(photos: pd.DataFrame, sessions: pd.Series) -> None:
+    """Another machine, another order and other photos beside them change nothing."""
     folds = folds_of(photos, sessions)
     assert folds[:12].tolist() == [1, 2, 1, 0, 2, 0, 2, 0, 0, 0, 2, 0]
     assert folds[600:612].tolist() == [2, 2, 3, 0, 2, 2, 0, 0, 3, 4, 4, 1]

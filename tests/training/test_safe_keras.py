@@ -1,10 +1,11 @@
-"""What a .keras file and a package may hold. tests/release/test_safety.py has the same through the registry."""
+"""What a .keras file may hold. tests/registry/test_package_check.py has the same through the registry."""
 
 import json
 import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -17,10 +18,10 @@ from include.training.scratch_network import build_network, compile_network
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved") / "network.keras"
     network = build_network(image_size=32, filters=(4, 4, 4, 4))
-    compile_network(network, learning_rate=0.01, steps=3)
+    compile_network(network, learning_rate=0.01, steps=3, positive=[0])
     network.save(path)
     return path
 
@@ -38,15 +39,18 @@ def rewrite(saved: Path, target: Path, change: Callable[[dict], None]) -> Path:
     return target
 
 
-def with_layer(**layer) -> Callable[[dict], None]:
-    return lambda config: config["config"]["layers"].append({"config": {}} | layer)
+def with_layer(**layer: Any) -> Callable[[dict], None]:
+    def add(config: dict) -> None:
+        config["config"]["layers"].append({"config": {}} | layer)
+
+    return add
 
 
-def test_our_networks_are_known(saved):
+def test_our_networks_are_accepted(saved: Path) -> None:
     check_archive(saved)
 
 
-def test_the_backbone_is_known(tmp_path):
+def test_the_backbone_is_accepted(tmp_path: Path) -> None:
     backbone = build_backbone()
     x = keras.layers.GlobalAveragePooling2D()(backbone.output)
     keras.Model(backbone.input, keras.layers.Dense(4)(x)).save(tmp_path / "backbone.keras")
@@ -72,12 +76,14 @@ def test_the_backbone_is_known(tmp_path):
     ],
     ids=str,
 )
-def test_any_other_class_is_refused_wherever_it_stands(saved, tmp_path, layer):
+def test_any_other_class_is_rejected_at_any_depth(saved: Path, tmp_path: Path, layer: dict) -> None:
     with pytest.raises(ModelError, match="which is not on the list of layers that only compute"):
         check_archive(rewrite(saved, tmp_path / "network.keras", with_layer(**layer)))
 
 
-def test_a_network_is_looked_at_before_keras_loads_it(saved, tmp_path, monkeypatch):
+def test_a_network_is_checked_before_keras_loads_it(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(keras.models, "load_model", pytest.fail)
     hostile = rewrite(saved, tmp_path / "n.keras", with_layer(module="keras.layers", class_name="Lambda"))
     with pytest.raises(ModelError, match=r"n\.keras asks for keras\.layers\.Lambda"):
@@ -87,7 +93,7 @@ def test_a_network_is_looked_at_before_keras_loads_it(saved, tmp_path, monkeypat
 @pytest.mark.parametrize(
     "name", ["../evil.py", "/tmp/evil.py", "assets/words.txt", "config.json/", "model.weights.npz"]
 )
-def test_other_members_are_refused(saved, tmp_path, name):
+def test_other_members_are_rejected(saved: Path, tmp_path: Path, name: str) -> None:
     hostile = rewrite(saved, tmp_path / "network.keras", lambda _: None)
     with zipfile.ZipFile(hostile, "a") as opened:
         opened.writestr(name, "evil")
@@ -95,7 +101,7 @@ def test_other_members_are_refused(saved, tmp_path, name):
         check_archive(hostile)
 
 
-def test_a_member_that_comes_twice_is_refused(saved, tmp_path):
+def test_a_duplicate_member_is_rejected(saved: Path, tmp_path: Path) -> None:
     hostile = rewrite(saved, tmp_path / "network.keras", lambda _: None)
     with zipfile.ZipFile(hostile, "a") as opened, pytest.warns(UserWarning, match="Duplicate"):
         opened.writestr("config.json", "{}")
@@ -103,21 +109,23 @@ def test_a_member_that_comes_twice_is_refused(saved, tmp_path):
         check_archive(hostile)
 
 
-def test_a_missing_member_is_told(tmp_path):
+def test_a_missing_member_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "network.keras", "w") as opened:
         opened.writestr("config.json", "{}")
     with pytest.raises(ModelError, match="once, not"):
         check_archive(tmp_path / "network.keras")
 
 
-def test_a_member_that_would_fill_the_memory_is_refused_unread(saved, tmp_path, monkeypatch):
+def test_a_member_that_would_fill_the_memory_is_rejected_unread(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(safe_keras.MEMBERS, "model.weights.h5", 1000)
     monkeypatch.setattr(zipfile.ZipFile, "read", pytest.fail)
     with pytest.raises(ModelError, match=r"model\.weights\.h5 has [\d,]+ bytes; at most 1,000 are read"):
         check_archive(saved)
 
 
-def test_a_flipped_byte_is_noticed(saved, tmp_path):
+def test_a_flipped_byte_is_detected(saved: Path, tmp_path: Path) -> None:
     body = bytearray(saved.read_bytes())
     body[body.index(b"\x89HDF") + 5000] ^= 1
     (tmp_path / "network.keras").write_bytes(body)
@@ -126,7 +134,7 @@ def test_a_flipped_byte_is_noticed(saved, tmp_path):
 
 
 @pytest.mark.parametrize("config", [b"[]", b"{", b"\xff", b"[" * 100_000], ids=["list", "half", "no text", "deep"])
-def test_a_configuration_that_describes_nothing_is_refused(tmp_path, config):
+def test_a_configuration_that_describes_nothing_is_rejected(tmp_path: Path, config: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "network.keras", "w") as opened:
         for name in safe_keras.MEMBERS:
             opened.writestr(name, config)
@@ -134,7 +142,7 @@ def test_a_configuration_that_describes_nothing_is_refused(tmp_path, config):
         check_archive(tmp_path / "network.keras")
 
 
-def test_random_bytes_are_no_archive(tmp_path):
+def test_random_bytes_are_not_an_archive(tmp_path: Path) -> None:
     (tmp_path / "network.keras").write_bytes(os.urandom(1000))
     with pytest.raises(ModelError, match=r"network\.keras is no whole \.keras archive"):
         check_archive(tmp_path / "network.keras")

@@ -1,1 +1,1 @@
-"""All that runs in the environment of Deepchecks, and nothing else."""
+"""The modules that run in the virtual environment of Deepchecks, and no others."""

@@ -1,4 +1,4 @@
-"""A check of Deepchecks with its explicit condition, and its result as figures."""
+"""A Deepchecks check with an explicit limit, and its results as dicts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from deepchecks.core import BaseCheck, CheckFailure, CheckResult, ConditionCateg
 
 @dataclass(frozen=True)
 class Check:
-    """A check, how to read its scores (by subject), and the score that each may reach."""
+    """A check, the function that reads its scores by subject, and the highest score that passes."""
 
     name: str
     check: BaseCheck
@@ -21,20 +21,25 @@ class Check:
         return self.check.add_condition(f"at most {self.limit:.3g}", self._condition)
 
     def _condition(self, value: Any) -> ConditionResult:
-        good = all(score <= self.limit for score in self.scores(value).values())  # not a number is not good
-        return ConditionResult(ConditionCategory.PASS if good else ConditionCategory.FAIL)
+        passed = all(score <= self.limit for score in self.scores(value).values())  # NaN fails
+        return ConditionResult(ConditionCategory.PASS if passed else ConditionCategory.FAIL)
 
-    def figures(self, result: CheckResult | CheckFailure, group: str) -> Iterator[dict[str, Any]]:
-        about = {"check": self.name, "group": group, "limit": self.limit}
+    def results(self, result: CheckResult | CheckFailure, group: str) -> Iterator[dict[str, Any]]:
+        """One dict for each score: check, group, limit, subject, score, passed, crash.
+
+        ``score`` is None if it is not finite or the check crashed; ``crash`` is then the error, else None.
+        """
+        common = {"check": self.name, "group": group, "limit": self.limit}
         if isinstance(result, CheckFailure):
             crash = f"{type(result.exception).__name__}: {result.exception}"
-            yield about | {"subject": "", "score": None, "passed": False, "crash": crash[:300]}
+            yield common | {"subject": "", "score": None, "passed": False, "crash": crash[:300]}
             return
         for subject, score in self.scores(result.value).items():
-            known = score if score is not None and np.isfinite(score) else None
-            passed = known is not None and bool(known <= self.limit)
-            yield about | {"subject": subject, "score": known and float(known), "passed": passed, "crash": None}
+            finite = score if score is not None and np.isfinite(score) else None
+            passed = finite is not None and bool(finite <= self.limit)
+            yield common | {"subject": subject, "score": finite and float(finite), "passed": passed, "crash": None}
 
 
-def result_of(judge: Check, found: SuiteResult) -> CheckResult | CheckFailure:
-    return next(result for result in found.results if type(result.check) is type(judge.check))
+def result_of(check: Check, suite_result: SuiteResult) -> CheckResult | CheckFailure:
+    """The result of a check in a suite where each type of check occurs once."""
+    return next(result for result in suite_result.results if type(result.check) is type(check.check))

@@ -1,4 +1,4 @@
-"""Our own suite: which checks of Deepchecks are made, and the explicit condition that each of them must meet."""
+"""The Deepchecks checks that compare two samples of photos, each with an explicit limit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,23 +13,24 @@ from include.validation.deepchecks_env import noise_limits
 from include.validation.deepchecks_env.condition import Check
 from include.validation.deepchecks_env.image_properties import PROPERTIES, grey
 
-FAR_OUT = 3.0  # times the interquartile range beyond the quartiles: "far out" by Tukey, Exploratory Data Analysis, 1977
+FAR_OUT = 3.0  # interquartile ranges beyond a quartile: "far out" in Tukey, Exploratory Data Analysis, 1977
 
 
 @dataclass(frozen=True)
 class Part:
-    """Pictures of one side: uint8 (pictures, size, size, 3), the numbers of their labels, their rows in the folder."""
+    """A sample: pixels, uint8 (photos, size, size, 3), label indices, and rows in `pixels.npy`, int64 (photos,)."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     rows: NDArray[np.int64]
 
     def only(self, label: int) -> "Part":
+        """The photos with this label."""
         chosen = self.labels == label
         return Part(self.pixels[chosen], self.labels[chosen], self.rows[chosen])
 
     def as_vision_data(self, names: list[str]) -> VisionData:
-        """A list of one batch: each check reads it anew, and ImagePropertyOutliers mixes up names over several."""
+        """One batch, in a list that each check can read again; ImagePropertyOutliers mixes up names across batches."""
         batch = {
             "images": list(self.pixels),
             "labels": self.labels.tolist(),
@@ -39,7 +40,7 @@ class Part:
 
 
 def data_checks(first: Part, second: Part, limits: dict[str, float]) -> list[Check]:
-    """The checks of one comparison. A limit is the setting, or what chance alone does to samples of this size."""
+    """The checks of one comparison. Each limit is the setting, or the noise limit of these sample sizes if higher."""
     sizes = len(first.rows), len(second.rows)
     shuffled = noise_limits.mean_pictures(grey(first.pixels), grey(second.pixels))
     return [
@@ -71,36 +72,37 @@ def data_checks(first: Part, second: Part, limits: dict[str, float]) -> list[Che
         Check(
             "outliers",
             checks.ImagePropertyOutliers(image_properties=PROPERTIES, iqr_scale=FAR_OUT),
-            lambda value: {name: len(found["outliers_identifiers"]) / sizes[1] for name, found in value.items()},
+            lambda value: {name: len(result["outliers_identifiers"]) / sizes[1] for name, result in value.items()},
             noise_limits.share(limits["max_outliers"], sizes[1]),
         ),
     ]
 
 
 def property_drift_check(first: Part, second: Part, limits: dict[str, float]) -> Check:
+    """The drift of each image property between two samples."""
     limit = max(limits["max_property_drift"], noise_limits.ks(len(first.rows), len(second.rows)))
     return Check("image property drift", checks.ImagePropertyDrift(image_properties=PROPERTIES), _drift, limit)
 
 
 def run_checks(checks: list[Check], first: Part, second: Part, names: list[str]) -> SuiteResult:
-    """All checks over both parts; the outliers are those of the second."""
-    suite = Suite("Are you a cat?", *(judge.with_condition() for judge in checks))
+    """Run all checks on both samples; outliers are looked for in the second. ``names`` are the labels by index."""
+    suite = Suite("Data checks", *(check.with_condition() for check in checks))
     data = [part.as_vision_data(names) for part in (first, second)]
-    with joblib.parallel_config(backend="sequential"):  # else it starts workers that import everything once more
+    with joblib.parallel_config(backend="sequential"):  # no worker processes, which would import everything again
         return suite.run(*data, with_display=False, run_single_dataset="Test")
 
 
-def outlying(found: SuiteResult) -> dict[str, list[int]]:
-    """The rows of the pictures that lie far out, by property; nothing where the check crashed."""
-    results = [one for one in found.results if isinstance(one.check, checks.ImagePropertyOutliers)]
-    values = [one.value for one in results if isinstance(one, CheckResult)]
-    return {name: [int(row) for row in one["outliers_identifiers"]] for value in values for name, one in value.items()}
+def outlying(suite_result: SuiteResult) -> dict[str, list[int]]:
+    """The rows of the outliers, by property; empty if the check crashed."""
+    results = [result for result in suite_result.results if isinstance(result.check, checks.ImagePropertyOutliers)]
+    properties = [item for result in results if isinstance(result, CheckResult) for item in result.value.items()]
+    return {name: [int(row) for row in outliers["outliers_identifiers"]] for name, outliers in properties}
 
 
 def _label_drift(value: dict[str, dict[str, Any]]) -> dict[str, float]:
-    (score,) = _drift(value).values()  # a classification has one property of labels: their shares
+    (score,) = _drift(value).values()  # labels of a classification have a single property, their class
     return {"labels": score}
 
 
 def _drift(value: dict[str, dict[str, Any]]) -> dict[str, float]:
-    return {name: found["Drift score"] for name, found in value.items()}
+    return {name: result["Drift score"] for name, result in value.items()}

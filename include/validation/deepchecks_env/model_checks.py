@@ -1,4 +1,4 @@
-"""The checks of a model's predictions, and the explicit condition that each of them must meet."""
+"""The Deepchecks checks of a model's predictions, each with an explicit limit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,45 +12,49 @@ from deepchecks.tabular import Context, Dataset, Suite, checks
 from include.validation.deepchecks_env import noise_limits
 from include.validation.deepchecks_env.condition import Check
 
-SEGMENT = 0.1  # share of the photos that a segment has at least; what is smaller is weak by chance
-ROUNDS = 60  # shuffles, a tenth of a second each
+SEGMENT = 0.1  # smallest share of the photos in a segment; smaller ones are weak by chance
+ROUNDS = 60  # shuffles, each of which takes a tenth of a second
 NOWHERE = "no part of the photos"
-METRIC = "balanced_accuracy"  # each label counts half: cats are a quarter of the photos
+METRIC = "balanced_accuracy"  # both labels count equally, however rare positive photos are
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A row for each photo: `is_cat` and `says_cat` (0 or 1), `probability` (P(cat)), and the columns of ``looks``."""
+    """Predictions of a model, a row for each photo.
+
+    Columns: `split`, `is_positive` and `predicted` (0 or 1), `probability` (P(positive)), and ``properties``.
+    """
 
     table: pd.DataFrame
-    looks: list[str]
+    properties: list[str]
 
     def on(self, split: str) -> "Predictions":
-        return Predictions(self.table[self.table["split"] == split], self.looks)
+        """The predictions on one split."""
+        return Predictions(self.table[self.table["split"] == split], self.properties)
 
     @property
     def right(self) -> pd.Series:
-        """1.0 where the photo was judged right, else 0.0."""
-        return (self.table["is_cat"] == self.table["says_cat"]).astype(float)
+        """1.0 for a correct prediction, else 0.0: float64, shape (photos,)."""
+        return (self.table["is_positive"] == self.table["predicted"]).astype(float)
 
     @property
     def of_both(self) -> np.ndarray:
-        """P(not a cat) and P(cat): (photos, 2)."""
+        """P(negative) and P(positive): float64, shape (photos, 2)."""
         probability = self.table["probability"].to_numpy()
         return np.stack([1 - probability, probability], axis=1)
 
     def as_dataset(self) -> Dataset:
         return Dataset(
-            self.table[[*self.looks, "is_cat"]],
-            label="is_cat",
+            self.table[[*self.properties, "is_positive"]],
+            label="is_positive",
             label_type="binary",
-            features=self.looks,
+            features=self.properties,
             cat_features=[],
         )
 
 
 class WeakSegments(checks.WeakSegmentsPerformance):
-    """Deepchecks raises where no cut through the photos parts good from bad; here that is a list without segments."""
+    """Deepchecks raises an error if it finds no weak segments; here the list of segments is then empty."""
 
     def run_logic(self, context: Context, dataset_kind: Any) -> CheckResult:
         try:
@@ -60,23 +64,26 @@ class WeakSegments(checks.WeakSegmentsPerformance):
 
 
 def weak_segments_check(photos: Predictions, limits: dict[str, float]) -> Check:
-    """Where the model is weak: by how much less often photos are judged right there, as a share of all."""
+    """Weak segments: by how much the accuracy in a segment is below that of all photos, as a share of the latter.
+
+    The limit is the setting, or the noise limit of searches over shuffled photos if that is higher.
+    """
     right, dataset = photos.right, photos.as_dataset()
     rng = np.random.default_rng(0)
     shuffled = [pd.Series(rng.permutation(right), index=right.index) for _ in range(ROUNDS)]
-    found = [_search(scores).run(dataset, with_display=False).value for scores in shuffled]
-    by_chance = noise_limits.of_shuffles([max(_weakness(value, right.mean()).values()) for value in found])
-    limit = max(limits["max_weakness"], by_chance)
+    values = [_search(scores).run(dataset, with_display=False).value for scores in shuffled]
+    noise_limit = noise_limits.of_shuffles([max(_weakness(value, right.mean()).values()) for value in values])
+    limit = max(limits["max_weakness"], noise_limit)
     return Check("weak segments", _search(right), lambda value: _weakness(value, right.mean()), limit)
 
 
 def split_checks(val: Predictions, test: Predictions, limits: dict[str, float]) -> list[Check]:
-    """Is the model better than a tree that knows only ``looks``, and does it say the same of val as of test.
+    """Compare the model with a decision tree on ``properties``, and its predictions on val with those on test.
 
-    The first limit needs nothing for chance: a model that cannot be told from such a tree shall be told.
+    The limit of the first check has no noise limit: a model that may be no better than the tree should fail.
     """
-    tree = "a tree of " + ", ".join(test.looks)
-    drift = max(limits["max_prediction_drift"], noise_limits.ks(len(val.table), len(test.table)))
+    tree = "a tree of " + ", ".join(test.properties)
+    max_drift = max(limits["max_prediction_drift"], noise_limits.ks(len(val.table), len(test.table)))
     return [
         Check(
             "simple model comparison",
@@ -87,30 +94,30 @@ def split_checks(val: Predictions, test: Predictions, limits: dict[str, float]) 
         Check(
             "prediction drift",
             checks.PredictionDrift(drift_mode="proba"),
-            lambda value: {"P(cat)": value["Drift score"]},
-            drift,
+            lambda value: {"P(positive)": value["Drift score"]},
+            max_drift,
         ),
     ]
 
 
-def run_check(judge: Check, photos: Predictions) -> SuiteResult:
-    return Suite("All photos", judge.with_condition()).run(photos.as_dataset(), with_display=False)
+def run_check(check: Check, photos: Predictions) -> SuiteResult:
+    return Suite("All photos", check.with_condition()).run(photos.as_dataset(), with_display=False)
 
 
 def run_checks(checks: list[Check], val: Predictions, test: Predictions) -> SuiteResult:
-    """Val is the side that a simple model learns from, and that drift is measured against."""
-    suite = Suite("Val and test", *(judge.with_condition() for judge in checks))
-    said = {
-        "y_pred_train": val.table["says_cat"].to_numpy(),
-        "y_pred_test": test.table["says_cat"].to_numpy(),
+    """The simple model is fitted to val, and drift is measured from val to test."""
+    suite = Suite("Val and test", *(check.with_condition() for check in checks))
+    outputs = {
+        "y_pred_train": val.table["predicted"].to_numpy(),
+        "y_pred_test": test.table["predicted"].to_numpy(),
         "y_proba_train": val.of_both,
         "y_proba_test": test.of_both,
     }
-    return suite.run(val.as_dataset(), test.as_dataset(), with_display=False, model_classes=[0, 1], **said)
+    return suite.run(val.as_dataset(), test.as_dataset(), with_display=False, model_classes=[0, 1], **outputs)
 
 
 def segments_of(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """The weakest segments, worst first: what they are, how many photos, and the share that is judged right."""
+    """The weakest segments, worst first: their ranges, their number of photos, and their accuracy (``right``)."""
     return [
         {"about": _about(row), "photos": len(row["Samples in Segment"]), "right": float(row.iloc[0])}
         for _, row in value["weak_segments_list"].iterrows()
@@ -122,7 +129,7 @@ def _search(right: pd.Series) -> WeakSegments:
 
 
 def _weakness(value: dict[str, Any], mean: float) -> dict[str, float]:
-    return {one["about"]: 1 - one["right"] / mean for one in segments_of(value)} or {NOWHERE: 0.0}
+    return {segment["about"]: 1 - segment["right"] / mean for segment in segments_of(value)} or {NOWHERE: 0.0}
 
 
 def _about(segment: pd.Series) -> str:
@@ -137,6 +144,6 @@ def _range(low: float, high: float) -> str:
 
 
 def _errors_left(scores: dict[str, float]) -> float:
-    """0 a perfect model, 1 no better than the simple one; infinite where only the simple one is perfect."""
-    of_model, of_simple = 1 - scores["Origin"], 1 - scores["Simple"]
-    return float(np.divide(of_model, of_simple)) if of_model else 0.0
+    """Error of the model over that of the simple model; infinite if only the simple model is perfect."""
+    model_error, simple_error = 1 - scores["Origin"], 1 - scores["Simple"]
+    return float(np.divide(model_error, simple_error)) if model_error else 0.0

@@ -1,7 +1,8 @@
-"""Deepchecks without a network: imported before it, in its own environment.
+"""Deepchecks without network access: import this module before it, in its own environment.
 
-It sends an event at its import, and another for every suite, unless DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY is set; the
-process is started with that variable, and here sockets are shut as well.
+Deepchecks sends an event when it is imported, and one for every suite, unless
+DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY is set. The process is started with that variable, and this module blocks
+connections as well.
 """
 
 import sys
@@ -14,14 +15,14 @@ FORBIDDEN = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
 
 
 def shut_the_network() -> None:
-    """From now on this process opens no connection. An audit hook cannot be taken away again."""
+    """Block all connections of this process for good: an audit hook cannot be removed."""
     sys.addaudithook(_refuse)
 
 
 def stand_in_for_torchvision() -> None:
-    """deepchecks.vision imports one class of torchvision, for a loader of folders that we do not use.
+    """Replace a class of torchvision that deepchecks.vision imports for a folder loader that is not used here.
 
-    torchvision has no build beside every CPU build of PyTorch, so an empty class takes its place.
+    Not every CPU build of PyTorch has a matching build of torchvision.
     """
     package, datasets = types.ModuleType("torchvision"), types.ModuleType("torchvision.datasets")
     datasets.VisionDataset = type("VisionDataset", (), {})  # type: ignore[attr-defined]
@@ -31,9 +32,9 @@ def stand_in_for_torchvision() -> None:
 
 
 def stand_in_for_old_names() -> None:
-    """deepchecks.tabular calls infinity and "not a number" by names that NumPy 2 took away."""
-    for old, value in {"Inf": np.inf, "NINF": -np.inf, "NaN": np.nan}.items():
-        setattr(np, old, value)
+    """Restore names of infinity and NaN that deepchecks.tabular uses and NumPy 2 has removed."""
+    for name, value in {"Inf": np.inf, "NINF": -np.inf, "NaN": np.nan}.items():
+        setattr(np, name, value)
 
 
 def _refuse(event: str, arguments: tuple) -> None:
@@ -44,4 +45,4 @@ def _refuse(event: str, arguments: tuple) -> None:
 shut_the_network()
 stand_in_for_torchvision()
 stand_in_for_old_names()
-warnings.simplefilter("ignore")  # of a library that nobody mends any more; our own tests judge what it says
+warnings.simplefilter("ignore")  # Deepchecks is no longer maintained; our tests cover its results

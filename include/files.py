@@ -1,0 +1,22 @@
+"""Files on this machine's disk: written whole or not at all, and found below a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside ``path`` to write into; it replaces ``path`` at the end, or goes if the block raises."""
+    draft = path.with_name(f"{path.name}.{uuid4().hex}.draft")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Every file below a folder but hidden ones, in order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

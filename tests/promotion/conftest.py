@@ -1,0 +1,153 @@
+"""A real registry, a stand-in for the model server, and versions of the model, good and bad ones."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from include.lake import layout
+from include.lake.base import ObjectStore
+from include.lake.formats import write_json
+from include.records import Decision, DecisionRule, Rule
+from include.registry.versions import ALIAS, CONTRACT_TAG, QUESTION_TAG, champion_version, register
+from include.settings import Settings
+from include.training.mlflow_runs import Mlflow, connect
+from tests.models import QUESTION, add_version
+from tests.registry.test_versions import tamper
+
+RUN = "manual__2026-01-01T00:00:00+00:00"
+
+
+class LiveStandIn:
+    """Plays the /live of a model server: one that follows the alias, or one that does not.
+
+    A real server needs a quarter of a minute to start, and always follows; tests/serving has the real one.
+    """
+
+    def __init__(self, client: Mlflow) -> None:
+        self.client = client
+        self.serves: str | None = None  # none: it follows the alias
+        self.when_polled: Callable[[], object] = lambda: None
+        self.status = 200
+        self.rejected: dict[str, str] = {}
+
+    def version(self) -> str | None:
+        return self.serves or champion_version(self.client)
+
+
+@contextmanager
+def answering(live: LiveStandIn) -> Iterator[str]:
+    """Answer polls at the URL that is returned."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            live.when_polled()
+            self.send_response(live.status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"model_version": live.version(), "rejected": live.rejected}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def client(mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mlflow]:
+    """The registry, without a champion before and after."""
+    monkeypatch.setenv("CAT_MLFLOW_URL", mlflow_url)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)  # MLflow sets it for its children; put back after the test
+    client = connect(Settings())
+    forget_champion(client)
+    yield client
+    forget_champion(client)
+
+
+def forget_champion(client: Mlflow) -> None:
+    if champion_version(client):
+        client.delete_registered_model_alias(client.name, ALIAS)
+
+
+@pytest.fixture
+def live(client: Mlflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveStandIn]:
+    """A model server that follows the alias, unless a test says otherwise."""
+    live = LiveStandIn(client)
+    with answering(live) as url:
+        monkeypatch.setenv("CAT_SERVER_URL", url)
+        monkeypatch.setenv("CAT_DEPLOY_TIMEOUT_SECONDS", "1.2")
+        yield live
+
+
+@pytest.fixture
+def old(client: Mlflow) -> str:
+    return add_version(run="old")
+
+
+@pytest.fixture
+def new(client: Mlflow) -> str:
+    return add_version(run="new")
+
+
+@pytest.fixture
+def other(client: Mlflow) -> str:
+    return add_version(run="other")
+
+
+@pytest.fixture
+def mlflow_run(client: Mlflow) -> str:
+    with mlflow.start_run() as active:
+        return str(active.info.run_id)
+
+
+def write_decision(lake: ObjectStore, challenger: str, predecessor: str | None, *, better: bool = True) -> None:
+    """The gate's decision, as it lies in the lake."""
+    decision = Decision(better, challenger, predecessor, (Rule("a rule", better, "by hand"),))
+    write_json(lake, layout.run_decision(RUN), asdict(decision))
+
+
+class Killed(BaseException):
+    """Nothing catches it: what would have come after it never happens."""
+
+
+def die(*_: Any, **__: Any) -> None:
+    raise Killed
+
+
+def register_garbage(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+    """The sum is right, but the network is not a network."""
+    path, origin = folder / "network.keras", {"run": f"garbage-{mlflow_run}", "mlflow_run": mlflow_run, "dataset": "d1"}
+    path.write_bytes(b"PK\x03\x04 half a file")
+    return register(client, path, DecisionRule(0.5, 0.4, 0.6, (0,)), QUESTION, **origin)
+
+
+def register_tampered(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+    """A file was changed after the version was registered."""
+    version = add_version(run=f"tampered-{mlflow_run}")
+    (folder / "package_entry.py").write_text("raise SystemExit")
+    tamper(client, version, folder / "package_entry.py")
+    return version
+
+
+def register_of_older_contract(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+    version = add_version(run=f"older-{mlflow_run}")
+    client.set_model_version_tag(client.name, version, CONTRACT_TAG, "3")
+    return version
+
+
+def register_of_another_question(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+    version = add_version(run=f"question-{mlflow_run}")
+    client.set_model_version_tag(client.name, version, QUESTION_TAG, "0" * 16)
+    return version

@@ -1,0 +1,144 @@
+"""`cat-retrain versions` and `cat-retrain promote`: all versions, and the way back to an older one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from include.cli import main
+from include.registry.versions import ALIAS, champion_version, predecessor_of, promote
+from include.settings import ROOT
+from include.training.mlflow_runs import Mlflow
+from tests.models import add_version
+from tests.promotion.conftest import (
+    Killed,
+    LiveStandIn,
+    die,
+    register_of_another_question,
+    register_of_older_contract,
+    register_tampered,
+)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # as the command sets it; put back after the test
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of each listed version."""
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines()[1:]}
+
+
+def test_the_list_shows_every_version_and_marks_the_champion(
+    client: Mlflow, old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote(client, old, replaces=None)
+    promote(client, new, replaces=old)
+    assert main(["versions"]) == 0
+    output = capsys.readouterr().out
+    assert output.split("\n")[0].split() == ["version", "champion", "dataset", "sha256", "replaces", "registered"]
+    sums = {name: client.get_model_version(client.name, name).tags["sha256"][:12] for name in (old, new)}
+    assert rows(output)[new][:4] == ["*", "d1", sums[new], old]
+    assert rows(output)[old][:2] == ["d1", sums[old]]
+    assert output.count("*") == 1
+    newest_first = [int(version) for version in rows(output)]
+    assert newest_first == sorted(newest_first, reverse=True)
+
+
+def test_an_older_version_becomes_champion_again_and_records_what_it_replaced(
+    client: Mlflow, live: LiveStandIn, old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote(client, old, replaces=None)
+    promote(client, new, replaces=old)
+    assert main(["promote", old]) == 0
+    assert f"version {old} is champion; it replaced {new} and is live" in capsys.readouterr().out
+    assert (champion_version(client), predecessor_of(client, old)) == (old, new)
+
+
+def test_all_that_a_version_ever_replaced_stays_on_record(
+    client: Mlflow, live: LiveStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = add_version(run="comes and goes"), add_version(run="goes and comes")
+    promote(client, first, replaces=None)
+    promote(client, second, replaces=first)
+    with monkeypatch.context() as patch:
+        patch.setattr(Mlflow, "set_registered_model_alias", die)
+        with pytest.raises(Killed):
+            promote(client, first, replaces=second)
+    assert predecessor_of(client, second) == first, "the champion's record is intact"
+    assert main(["promote", first]) == main(["promote", second]) == main(["promote", first]) == 0
+    tags = {version: client.get_model_version(client.name, version).tags for version in (first, second)}
+    assert (tags[first]["replaces"], tags[first]["replaced_before"]) == (second, "none")
+    assert tags[second]["replaces"] == first
+    assert "replaced_before" not in tags[second]
+
+
+def test_promoting_the_champion_changes_nothing(
+    client: Mlflow, live: LiveStandIn, old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote(client, old, replaces=None)
+    promote(client, new, replaces=old)
+    assert main(["promote", new]) == 0
+    assert "is champion already" in capsys.readouterr().out
+    assert predecessor_of(client, new) == old
+
+
+def test_without_a_model_server_the_alias_moves(
+    client: Mlflow, old: str, new: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAT_SERVER_URL", "http://127.0.0.1:9")
+    promote(client, old, replaces=None)
+    assert main(["promote", new]) == 0
+    assert "No model server answers" in capsys.readouterr().out
+    assert champion_version(client) == new
+
+
+def test_where_the_server_does_not_follow_it_is_rolled_back(
+    client: Mlflow, live: LiveStandIn, old: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote(client, old, replaces=None)
+    live.serves = old
+    assert main(["promote", new]) == 1
+    assert f"version {new} is not live" in capsys.readouterr().err
+    assert champion_version(client) == old
+
+
+@pytest.mark.parametrize(
+    ("register", "reason"),
+    [
+        (register_tampered, "have the sum"),
+        (register_of_older_contract, "follows contract 3"),
+        (register_of_another_question, "answers another question than 'Are you a cat?'"),
+        (lambda *_: "999999", "no version '999999'"),
+        (lambda *_: "newest", "no version 'newest'"),
+    ],
+    ids=["tampered", "older contract", "another question", "missing", "not a number"],
+)
+def test_a_version_that_the_server_would_reject_is_not_promoted(
+    client: Mlflow,
+    live: LiveStandIn,
+    old: str,
+    mlflow_run: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    register: Callable[[Mlflow, str, Path], str],
+    reason: str,
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old)
+    assert main(["promote", register(client, mlflow_run, tmp_path)]) == 1
+    assert reason in capsys.readouterr().err
+    assert champion_version(client) == old
+
+
+def test_a_registry_that_is_down_is_one_sentence() -> None:
+    command = [sys.executable, "-m", "include.cli", "versions"]
+    environment = {**os.environ, "CAT_MLFLOW_URL": "http://127.0.0.1:9"}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "the registry at http://127.0.0.1:9 does not answer" in ended.stderr
+    assert "Traceback" not in ended.stderr
