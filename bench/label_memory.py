@@ -12,7 +12,7 @@ from bench.question import QUESTION, SOURCES
 from include.backbone import FEATURES
 from include.dataset import steps
 from include.dataset.embeddings import write_embeddings
-from include.dataset.splits import bucket, split_of
+from include.dataset.splits import bucket, split_of_bucket
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
@@ -44,7 +44,7 @@ def make_photos(store: LocalStore, count: int) -> pd.DataFrame:
         embeddings = draw.normal(size=(len(classes[shard]), FEATURES)) + centres[classes[shard]]
         write_embeddings(store, keys[shard].tolist(), embeddings.astype(np.float16))
     columns = {"key": keys, "source": sources, "sha256": names, "label": sources.map(QUESTION.label_of)}
-    columns |= {"split": names.map(bucket).map(split_of), "label_origin": "source", "session": None}
+    columns |= {"split": names.map(bucket).map(split_of_bucket), "label_origin": "source", "session": None}
     return pd.DataFrame(columns | {"status": None, "reason": None}).astype("string")
 
 

@@ -35,7 +35,7 @@ def list_photos(folder: Path, *, per_source: int, seed: int) -> pd.DataFrame:
     rows = [(str(path), source, _sha256(path)) for source in SOURCES for path in _files(folder / source)]
     photos = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("sha256")
     photos["key"] = [layout.base(*name) for name in zip(photos["source"], photos["sha256"], strict=True)]
-    photos["split"] = photos["sha256"].map(splits.bucket).map(splits.split_of)
+    photos["split"] = photos["sha256"].map(splits.bucket).map(splits.split_of_bucket)
     photos["label"] = photos["source"].map(QUESTION.label_of)
     photos = photos.assign(class_name=photos["source"], label_origin="source", cluster=photos["sha256"], weight=1.0)
     photos = sample(photos.sort_values("key", ignore_index=True), per_source=per_source, seed=seed)

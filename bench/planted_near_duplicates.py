@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.lakes import RUN, collect, intact_keys
 from include.dataset import steps
-from include.dataset.duplicate_pairs import find_duplicate_pairs
+from include.dataset.duplicate_pairs import update_pairs
 from include.images.decoding import decode
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -86,4 +86,4 @@ def _plant(store: LocalStore, original: str) -> list[dict[str, str]]:
 
 
 def _find_pairs(store: LocalStore, settings: Settings) -> pd.DataFrame:
-    return find_duplicate_pairs(store, steps.gather(store, RUN), settings.policy.near_duplicates)
+    return update_pairs(store, steps.gather(store, RUN), settings.policy.near_duplicates)

@@ -23,7 +23,7 @@ from include.ingestion.uploads import photo_id_of, save_feedback, save_upload
 from include.lake import layout
 from include.lake.local import LocalStore
 from include.promotion.evaluate import fit_rule
-from include.promotion.gate import decide, difference
+from include.promotion.gate import average_precision_differences, decide
 from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, UploadRecord, VersionScores
 from include.settings import Settings
 from include.status import Status
@@ -156,7 +156,7 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
     new, old = _score("2", challenger, embeddings), _score("1", champion, embeddings)
     floors = {"min_precision": settings.min_precision, "min_recall": settings.min_recall}
     decision = decide(positive, from_base, new, old, **floors, seed=settings.seed)
-    differences = difference(positive, new.probability, old.probability, seed=settings.seed)
+    differences = average_precision_differences(positive, new.probability, old.probability, seed=settings.seed)
     low, median, high = (float(value) for value in np.quantile(differences, [0.025, 0.5, 0.975]))
     return {"low": low, "difference": median, "high": high, "better": decision.better}
 

@@ -28,7 +28,7 @@ from include.settings import Settings
 from include.training.checkpoints import Checkpoints
 from include.training.fit import fit, score
 from include.training.head import build_served_network
-from include.training.hyperparameters import chosen_for
+from include.training.hyperparameters import read_chosen
 from include.training.mlflow_runs import connect
 from include.training.pixel_cache import load_pixels
 from include.training.plan import fit_default_head, from_scratch
@@ -85,7 +85,7 @@ def train_default(
     seconds["embeddings"] = watch.lap("embeddings")
     tune(store, RUN, DATASET, params, settings=settings)
     seconds["tuning"] = watch.lap("tuning")
-    head, curves = fit_default_head(store, manifest, chosen_for(store, RUN), settings, epochs=params.epochs)
+    head, curves = fit_default_head(store, manifest, read_chosen(store, RUN), settings, epochs=params.epochs)
     network = build_served_network(head)
     seconds["head"] = watch.lap(f"the head with {len(curves)} epochs")
     seconds["training"] = sum(seconds.values())

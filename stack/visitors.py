@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from app import services
-from include.dataset.splits import bucket, split_of
+from include.dataset.splits import bucket, split_of_bucket
 from include.errors import BaseDataMissing, NoModelYet, NotAPhoto
 from include.images.decoding import decode
 from include.images.synthetic import draw_photo
@@ -46,7 +46,7 @@ def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
     files = sorted(path for path in (Path(settings.base_data) / source).rglob("*") if path.is_file())
     for path in rng.sample(files, len(files)):
         body = path.read_bytes()
-        if split_of(bucket(hashlib.sha256(body).hexdigest())) != "train":
+        if split_of_bucket(bucket(hashlib.sha256(body).hexdigest())) != "train":
             continue
         try:
             return _mirrored_cut(decode(body), rng)

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from include.dataset import facts
-from include.dataset.splits import bucket, split_of
+from include.dataset.splits import bucket, split_of_bucket
 from include.images.synthetic import draw_photo
 from include.ingestion import snapshot
 from include.ingestion.base_sets import claim_lake
@@ -47,7 +47,7 @@ def drawing_on(split: str, source: str, *, start: int = 10_000) -> bytes:
     """A drawing that belongs to the given split."""
     for number in range(start, start + 1000):
         body = drawing(source, number)
-        if split_of(bucket(hashlib.sha256(body).hexdigest())) == split:
+        if split_of_bucket(bucket(hashlib.sha256(body).hexdigest())) == split:
             return body
     raise AssertionError(f"no drawing of {source} belongs to {split}")
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 NO_PAIRS = pd.DataFrame({"first": [], "second": [], "similarity": []}).astype({"first": "string", "second": "string"})
 
 
-def find_duplicate_pairs(store: ObjectStore, facts: pd.DataFrame, rules: NearDuplicates) -> pd.DataFrame:
+def update_pairs(store: ObjectStore, facts: pd.DataFrame, rules: NearDuplicates) -> pd.DataFrame:
     """All pairs of equal pictures among these photos: columns first, second (keys), similarity (0 to 1).
 
     ``facts`` has a row per photo with its hashes. Whoever was compared before is compared with new photos only.

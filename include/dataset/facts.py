@@ -33,7 +33,10 @@ log = logging.getLogger(__name__)
 TEXT = ["key", "fingerprint", "problem"]
 WHOLE = ["bucket", "width", "height"]
 MEASURES = ["aspect_ratio", "brightness", "contrast", "darkest", "lightest", "entropy", "sharpness"]
-HASHES = ["codes", "upright"]  # bytes: uint8 (middles, turns, 8), and the packed bits of bool (middles, turns)
+HASHES = [
+    "codes",
+    "upright",
+]  # bytes: uint8 (crops, orientations, 8), and the packed bits of bool (crops, orientations)
 COLUMNS = TEXT + WHOLE + MEASURES + HASHES
 THUMBNAIL = 40  # pixels: its smallest centre crop still has the 32 that near-duplicates are compared at
 
@@ -98,7 +101,8 @@ def read_thumbnails(store: ObjectStore, facts: pd.DataFrame) -> NDArray[np.uint8
 
 
 def unpack_hashes(facts: pd.DataFrame) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Codes, uint8 (photos, middles, turns, 8), and what may be upright, bool (photos, middles, turns)."""
+    """Codes, uint8 (photos, crops, orientations, 8), and which orientations may be canonical, bool
+    (photos, crops, orientations)."""
     codes = np.frombuffer(b"".join(facts["codes"]), np.uint8).reshape(-1, len(CENTRE_CROPS), ORIENTATIONS, 8)
     upright = np.frombuffer(b"".join(facts["upright"]), np.uint8)
     return codes, np.unpackbits(upright).astype(bool).reshape(-1, len(CENTRE_CROPS), ORIENTATIONS)

@@ -29,7 +29,7 @@ def find_label_issues(
     issue = pd.Series(False, index=free.index)
     if _enough(free[base], question):
         scaled = standardise(embeddings)
-        quality[base] = label_quality(free[base], out_of_fold(free, scaled, base, question))
+        quality[base] = label_quality(free[base], predict_out_of_fold(free, scaled, base, question))
         issue = (quality < rules.max_quality) & (free["label_origin"] != "reviewed")
         trusted = base & ~issue.to_numpy(bool) & (free["split"] == "train").to_numpy(bool)
         quality[~base] = label_quality(free[~base], predict_from_trusted(free, scaled, trusted, question, asked=~base))
@@ -57,7 +57,7 @@ def label_quality(photos: pd.DataFrame, positive: NDArray[np.float64]) -> NDArra
     return np.where(photos["label"] == POSITIVE, positive, 1 - positive)
 
 
-def out_of_fold(
+def predict_out_of_fold(
     photos: pd.DataFrame, scaled: NDArray[np.float32], base: NDArray[np.bool_], question: Question
 ) -> NDArray[np.float64]:
     """P(positive) of each base photo by a model that was fitted to the other folds; shape (base photos,).

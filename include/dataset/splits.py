@@ -19,7 +19,7 @@ def bucket(sha256: str) -> int:
     return int(_hash("side", sha256)[:15], 16) % BUCKETS
 
 
-def split_of(number: int) -> str:
+def split_of_bucket(number: int) -> str:
     """The split of a bucket: of 100 buckets 80 are train, 10 val and 10 test."""
     return next(split for split, edge in EDGES.items() if number < edge)
 

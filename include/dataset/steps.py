@@ -10,7 +10,7 @@ import pandas as pd
 from include.backbone import VERSION
 from include.dataset import deduplication, label_issues, splits
 from include.dataset.card import render_card, render_clusters
-from include.dataset.duplicate_pairs import find_duplicate_pairs
+from include.dataset.duplicate_pairs import update_pairs
 from include.dataset.embeddings import read_embeddings
 from include.dataset.facts import HASHES, read_facts
 from include.dataset.manifest import check_splits, digest_of, read_manifest, read_report, to_manifest
@@ -34,7 +34,7 @@ STATUS_COLUMNS = [*IDENTITY, "status", "reason", "cluster", "oversized", "label_
 
 def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
     """Task: every photo of the snapshot with its facts, and the status of near-duplicates and conflicting labels."""
-    photos = find_near_duplicates(store, gather(store, run), policy)
+    photos = mark_near_duplicates(store, gather(store, run), policy)
     return write_table(store, layout.run_deduplicated(run), photos)
 
 
@@ -96,7 +96,7 @@ def rebuild(store: ObjectStore, digest: str, question: Question, *, cache: Path)
     if (report.get("policy_version"), report.get("backbone")) != (POLICY_VERSION, VERSION):
         raise DatasetError(f"dataset {digest} was made by rules that this code no longer has: run retrain once")
     policy = Policy(**report["policy"])
-    photos = find_near_duplicates(store, gather(store, report["run"]), policy)
+    photos = mark_near_duplicates(store, gather(store, report["run"]), policy)
     photos = check_all_labels(store, photos, policy, question, cache)
     seed = _lake_seed(store, question)
     manifest = to_manifest(sample_photos(photos, images_per_source=report["images_per_source"], seed=seed), question)
@@ -119,13 +119,13 @@ def gather(store: ObjectStore, run: str) -> pd.DataFrame:
     photos["fingerprint"] = photos["fingerprint"].fillna(photos["key"].map(lambda key: fingerprint(secret, key)))
     photos["sha256"] = photos["sha256"].fillna(photos["fingerprint"])
     photos["problem"] = photos["problem"].fillna(photos["broken"])
-    photos["split"] = photos["bucket"].fillna(0).map(splits.split_of).astype("string")
+    photos["split"] = photos["bucket"].fillna(0).map(splits.split_of_bucket).astype("string")
     return photos.drop(columns=["broken", "bucket"])
 
 
-def find_near_duplicates(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+def mark_near_duplicates(store: ObjectStore, photos: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     """The status of unusable photos and of near-duplicates."""
-    pairs = find_duplicate_pairs(store, photos, policy.near_duplicates)
+    pairs = update_pairs(store, photos, policy.near_duplicates)
     photos = deduplication.exclude_unusable(photos.drop(columns=[*HASHES, "part"]), policy.quality)
     clustered = deduplication.find_clusters(photos, pairs, max_cluster=policy.near_duplicates.max_cluster)
     return deduplication.drop_near_duplicates(clustered)

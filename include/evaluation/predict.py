@@ -14,8 +14,8 @@ from include.lake.base import ObjectStore
 from include.records import RetrainParams
 from include.settings import Settings
 from include.training.fit import score
-from include.training.head import extract_head, fit_head, folds_of, out_of_fold, score_embeddings
-from include.training.hyperparameters import chosen_for
+from include.training.head import extract_head, fit_head, folds_of, out_of_fold_logits, score_embeddings
+from include.training.hyperparameters import read_chosen
 from include.training.pixel_cache import load_pixels
 
 
@@ -55,9 +55,9 @@ def predict_out_of_fold(
     photos = manifest[manifest["split"] != "test"]
     _, uploads = read_snapshot(store, run)
     examples = load_examples(store, photos, settings.question, settings.embedding_cache)
-    chosen, penalty, seed = chosen_for(store, run), settings.l2_penalty, settings.seed
+    chosen, penalty, seed = read_chosen(store, run), settings.l2_penalty, settings.seed
 
     def fit(part: Examples) -> keras.Model:
         return fit_head(part, None, chosen, l2_penalty=penalty, epochs=params.epochs, seed=seed)
 
-    return Logits(photos, out_of_fold(examples, folds_of(photos, uploads.set_index("key")["session"]), fit))
+    return Logits(photos, out_of_fold_logits(examples, folds_of(photos, uploads.set_index("key")["session"]), fit))

@@ -20,7 +20,7 @@ from include.promotion.gate import decide
 from include.question import Question
 from include.records import UPLOADS, Decision, RetrainParams, VersionScores
 from include.registry.description import render_description
-from include.registry.versions import champion_version, fetch, load, predecessor_of, set_description
+from include.registry.versions import champion_version, download_and_verify, load, predecessor_of, set_description
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 
@@ -61,7 +61,7 @@ def score_version(
     """
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            model = load(fetch(client, version, Path(scratch), question), version)
+            model = load(download_and_verify(client, version, Path(scratch), question), version)
         except ModelError as error:
             return VersionScores(version, np.empty(0), 0.0, problem=str(error))
         answers = []

@@ -10,7 +10,7 @@ from include.errors import ModelError, NotDeployed
 from include.lake.base import ObjectStore
 from include.promotion.comparison import read_decision
 from include.records import Decision
-from include.registry.versions import champion_version, promote, restore
+from include.registry.versions import champion_version, promote, roll_back_alias
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 
@@ -38,7 +38,7 @@ def wait_or_roll_back(client: Mlflow, settings: Settings, version: str, *, repla
     if served:
         return
     if champion_version(client) == version:  # else somebody moved it on meanwhile, and answers for it
-        restore(client, replaced)
+        roll_back_alias(client, replaced)
     champion = champion_version(client) or "none"
     message = f"`champion` is {champion} now. Read the server's log, then clear this task"
     if rejection:

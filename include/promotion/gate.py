@@ -39,7 +39,9 @@ def decide(
     )
 
 
-def difference(is_positive: Bools, new: NDArray, old: NDArray, *, seed: int, resamples: int = RESAMPLES) -> NDArray:
+def average_precision_differences(
+    is_positive: Bools, new: NDArray, old: NDArray, *, seed: int, resamples: int = RESAMPLES
+) -> NDArray:
     """Average precision of ``new`` minus that of ``old`` on the same photos, once per paired bootstrap resample.
 
     float64, shape (resamples,): both models are scored on the same drawn photos (Efron & Tibshirani, 1993, ch. 8 & 16).
@@ -53,9 +55,11 @@ def difference(is_positive: Bools, new: NDArray, old: NDArray, *, seed: int, res
 
 def _answers(challenger: VersionScores) -> Rule:
     if challenger.problem:
-        return Rule("challenger answers", False, f"it cannot be scored: {challenger.problem}")
+        return Rule("challenger scores every photo", False, f"it cannot be scored: {challenger.problem}")
     missing = int(np.isnan(challenger.probability).sum())
-    return Rule("challenger answers", not missing, f"{missing} of {len(challenger.probability)} photos got no score")
+    return Rule(
+        "challenger scores every photo", not missing, f"{missing} of {len(challenger.probability)} photos got no score"
+    )
 
 
 def _floor(name: str, hits: int, of: int, minimum: float) -> Rule:
@@ -70,7 +74,7 @@ def _not_worse(is_positive: Bools, challenger: VersionScores, champion: VersionS
     if champion.problem or np.isnan(champion.probability).any():
         reason = champion.problem or "it gives no score for some photos"
         return Rule(name, True, f"version {champion.version} cannot be compared with: {reason}; floors only")
-    differences = difference(is_positive, challenger.probability, champion.probability, seed=seed)
+    differences = average_precision_differences(is_positive, challenger.probability, champion.probability, seed=seed)
     low, middle, high = np.quantile(differences, [0.025, 0.5, 0.975])
     measured = f"average precision {middle:+.4f} against version {champion.version}, 95 % of resamples in "
     return Rule(name, bool(high >= 0), f"{measured}{low:+.4f} to {high:+.4f}; not better when all of it is below zero")

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from include.promotion.deploy import wait_or_roll_back
-from include.registry.versions import REPLACES_TAG, SUM_TAG, champion_version, fetch, promote
+from include.registry.versions import REPLACES_TAG, SUM_TAG, champion_version, download_and_verify, promote
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, Mlflow
 
@@ -34,7 +34,7 @@ def promote_version(client: Mlflow, version: str, settings: Settings) -> str:
     Raises ModelError, NotDeployed.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        fetch(client, version, Path(scratch), settings.question)
+        download_and_verify(client, version, Path(scratch), settings.question)
     before = champion_version(client)
     if before == version:
         return f"version {version} is champion already"

@@ -44,7 +44,7 @@ class LinearPart:
     average: Floats
 
 
-def explain_by(network: keras.Model, positive_classes: Sequence[int]) -> Explainer:
+def build_explainer(network: keras.Model, positive_classes: Sequence[int]) -> Explainer:
     """The function from a photo, uint8 (size, size, 3), to the share of each place in the log-odds of positive.
 
     The shares are float64, shape (rows, columns) of the last feature map: 7 x 7 of the default network. They add up to
@@ -107,7 +107,7 @@ def smooth(heat: Floats) -> Floats:
     return heat
 
 
-def lay_over(photo: Image.Image, heat: Floats) -> str:
+def overlay_heat_map(photo: Image.Image, heat: Floats) -> str:
     """The photo in grey, red where a region speaks for positive and blue where against: a PNG as base64."""
     small = photo.copy()
     small.thumbnail((SIDE, SIDE))

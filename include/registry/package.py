@@ -46,12 +46,12 @@ class CatModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         from include.backbone.features import freeze  # TensorFlow: only for those who predict
-        from include.registry.explanation import explain_by
+        from include.registry.explanation import build_explainer
         from include.training.safe_keras import load_network
 
         network = load_network(context.artifacts["network"])
         self.rule = DecisionRule.of(json.loads(Path(context.artifacts["decision_rule"]).read_text()))
-        self.score, self.explain = freeze(network), explain_by(network, self.rule.positive_classes)
+        self.score, self.explain = freeze(network), build_explainer(network, self.rule.positive_classes)
         self.size = int(network.input_shape[1])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -87,9 +87,9 @@ class CatModel(PythonModel):
         return positive_probability(self.score(photos), self.rule)
 
     def _explain(self, body: bytes, photo: np.ndarray) -> str:
-        from include.registry.explanation import SIDE, lay_over
+        from include.registry.explanation import SIDE, overlay_heat_map
 
-        return lay_over(decode(body, draft=SIDE), self.explain(photo))
+        return overlay_heat_map(decode(body, draft=SIDE), self.explain(photo))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
         missing, count = np.isnan(probability), len(errors)

@@ -58,7 +58,7 @@ def version_of_run(client: Mlflow, run: str, dataset: str) -> str | None:
     return str(versions[0].version) if versions else None
 
 
-def fetch(client: Mlflow, version: str, folder: Path, question: Question) -> Path:
+def download_and_verify(client: Mlflow, version: str, folder: Path, question: Question) -> Path:
     """Download a version into ``folder`` and verify its sum and that it is only data, before anything in it runs.
 
     Raises ModelError.
@@ -79,7 +79,7 @@ def fetch(client: Mlflow, version: str, folder: Path, question: Question) -> Pat
 
 def load(path: Path, version: str) -> PyFuncModel:
     """Load the verified files of a version; its answers carry the version's number. Raises ModelError."""
-    check_package(path)  # again: the last good copy comes from the disk, not from ``fetch``
+    check_package(path)  # again: the last good copy comes from the disk, not from the registry
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
     try:
         model = mlflow.pyfunc.load_model(str(path))
@@ -119,7 +119,7 @@ def promote(client: Mlflow, version: str, *, replaces: str | None) -> None:
     client.set_registered_model_alias(client.name, ALIAS, version)
 
 
-def restore(client: Mlflow, version: str | None) -> None:
+def roll_back_alias(client: Mlflow, version: str | None) -> None:
     """Put the alias back, or take it away where there was none."""
     if version is None:
         client.delete_registered_model_alias(client.name, ALIAS)
@@ -170,7 +170,7 @@ def _keep_lowest(client: Mlflow, run: str, dataset: str) -> str:
     """A killed task may still run beside its second try: the later one deletes its own version."""
     first, *others = _versions_of_run(client, run, dataset)
     for twin in others:
-        log.warning("version %s is a twin of %s and goes", twin.version, first.version)
+        log.warning("deleting version %s: a duplicate of %s from the same run", twin.version, first.version)
         with suppress(MlflowException):  # the twin may be taking it away at the same moment
             client.delete_model_version(client.name, twin.version)
     return str(first.version)

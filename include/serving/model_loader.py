@@ -20,7 +20,7 @@ from include.errors import ModelError
 from include.files import replacing
 from include.records import CONTRACT
 from include.registry.package import EXPLAIN, tree_sha256
-from include.registry.versions import SUM_TAG, champion_version, fetch, load
+from include.registry.versions import SUM_TAG, champion_version, download_and_verify, load
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, connect
 
@@ -105,7 +105,7 @@ class ChampionWatcher:
             incoming = self._place(f"{version}.incoming")  # a rejected version must not cost its good copy
             shutil.rmtree(incoming, ignore_errors=True)
             incoming.mkdir(parents=True)
-            fetch(self._client, version, incoming, self._settings.question)
+            download_and_verify(self._client, version, incoming, self._settings.question)
             shutil.rmtree(self._place(version), ignore_errors=True)
             incoming.replace(self._place(version))
         return wanted

@@ -25,7 +25,7 @@ def best_epoch(history: History, *, epochs: int) -> int:
     return first + 1 + int(np.argmin(np.nan_to_num(losses, nan=np.inf))) if losses else len(history)
 
 
-def is_over(history: History, *, epochs: int) -> bool:
+def should_stop_early(history: History, *, epochs: int) -> bool:
     """Whether all epochs are done, or a third of them (at least three) have passed since ``best_epoch``."""
     return len(history) >= epochs or len(history) - best_epoch(history, epochs=epochs) >= max(3, epochs // 3)
 
@@ -63,10 +63,10 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.history = (*self.history, metrics | {ENDED_AT: float(time.time_ns() // 1_000_000)})
         if self.checkpoints:
             best = best_epoch(self.history, epochs=self.epochs)
-            self.checkpoints.save(snapshot(self.model, self.history), best=best)
+            self.checkpoints.save(take_checkpoint(self.model, self.history), best=best)
         if self.on_epoch:
             self.on_epoch(epoch, self.history[-1])
-        self.model.stop_training = is_over(self.history, epochs=self.epochs)
+        self.model.stop_training = should_stop_early(self.history, epochs=self.epochs)
 
     def _check_finite(self, metrics: Mapping[str, float]) -> None:
         """Raises TrainingDiverged, and deletes the checkpoints that a later attempt would diverge from again."""
@@ -86,7 +86,7 @@ def check_finite(metrics: Mapping[str, float], *, epoch: int, cure: str) -> None
         raise TrainingDiverged(f"the training diverged in epoch {epoch} ({values}): {cure}")
 
 
-def snapshot(network: keras.Model, history: History) -> Checkpoint:
+def take_checkpoint(network: keras.Model, history: History) -> Checkpoint:
     """Everything that the next epoch depends on. The network must be compiled."""
     return Checkpoint(_values(_state(network)), _values(network.optimizer.variables), history)
 

@@ -43,13 +43,13 @@ def split_batches(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.with_options(options)
 
 
-def shared(network: keras.Model) -> keras.Model:
+def wrap_for_workers(network: keras.Model) -> keras.Model:
     """The network in a form that Keras' ``fit`` can train under the current strategy."""
     has_workers = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
     return SharedNetwork(network.input, network.output, name=network.name) if has_workers else network
 
 
-def share(network: keras.Model, checkpoint: Checkpoint, *, epochs: int) -> Checkpoint:
+def broadcast_checkpoint(network: keras.Model, checkpoint: Checkpoint, *, epochs: int) -> Checkpoint:
     """The chief's checkpoint, on every worker; each worker gives its own, with the same shapes and dtypes.
 
     In the history the other workers get only the val losses, which decide when to stop.

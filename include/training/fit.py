@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from include.question import Question
 from include.training import callbacks, distribution, input_pipeline, scratch_network
-from include.training.callbacks import CheckpointCallback, OnEpoch, best_epoch, is_over
+from include.training.callbacks import CheckpointCallback, OnEpoch, best_epoch, should_stop_early
 from include.training.checkpoints import Checkpoints, History
 from include.training.pixel_cache import Pixels
 from include.training.plan import TrainingJob
@@ -39,7 +39,7 @@ def fit(
     callback = CheckpointCallback(
         checkpoints, validation, epochs=job.epochs, history=history, cure=job.cure, on_epoch=on_epoch
     )
-    if not is_over(history, epochs=job.epochs):
+    if not should_stop_early(history, epochs=job.epochs):
         batches = input_pipeline.train_batches(pixels.subset(train), manifest[train], job, first_epoch=len(history))
         # the batches come shuffled; the callback decides where to begin and when to stop
         model.fit(batches, epochs=job.epochs, steps_per_epoch=steps, callbacks=[callback], shuffle=False, verbose=0)
@@ -60,7 +60,7 @@ def _resume(model: keras.Model, checkpoints: Checkpoints | None, *, epochs: int)
     latest = checkpoints.latest() if checkpoints else None
     if latest:
         log.info("resuming after epoch %d", len(latest.history))
-    begin = distribution.share(model, latest or callbacks.snapshot(model, ()), epochs=epochs)
+    begin = distribution.broadcast_checkpoint(model, latest or callbacks.take_checkpoint(model, ()), epochs=epochs)
     callbacks.restore(model, begin)
     return begin.history
 
@@ -69,7 +69,7 @@ def _compiled(strategy: tf.distribute.Strategy, job: TrainingJob, *, steps: int)
     positive = job.question.positive_classes
     rates = {"learning_rate": job.learning_rate, "weight_decay": job.weight_decay, "warm_up": job.warm_up}
     with strategy.scope():
-        model = distribution.shared(job.build())
+        model = distribution.wrap_for_workers(job.build())
         scratch_network.compile_network(model, steps=steps * job.epochs, positive=positive, **rates)
         model.optimizer.build(model.trainable_variables)
     return model

@@ -130,7 +130,7 @@ def _standardise(mean: NDArray[np.floating], spread: NDArray[np.floating]) -> la
     return layer
 
 
-def out_of_fold(
+def out_of_fold_logits(
     examples: Examples, folds: NDArray[np.int64], fit: Callable[[Examples], keras.Model]
 ) -> NDArray[np.float32]:
     """Logits of each photo by a head that was fitted to the other folds: float32 (photos, classes)."""

@@ -21,7 +21,7 @@ class Hyperparameters(JsonRecord):
     positive_weight: float = 1.0
 
 
-def chosen_for(store: ObjectStore, run: str) -> Hyperparameters:
+def read_chosen(store: ObjectStore, run: str) -> Hyperparameters:
     """What the task `tune` chose for this run; the defaults where it did not run."""
     key = layout.run_hyperparameters(run)
     return Hyperparameters.from_json(store.read(key)) if store.exists(key) else Hyperparameters()

@@ -59,7 +59,11 @@ def _log_trial(client: Mlflow, run: str, trial: Trial, began: int) -> None:
     """MLflow keeps a point once by its name, step, time and value: so the time is that of the search."""
     if client.get_run(run).info.status == "FINISHED":
         return
-    metrics = {"val_loss": trial.val_loss, "val_kind_loss": float(trial.losses.mean()), "penalty": trial.penalty}
+    metrics = {
+        "val_loss": trial.val_loss,
+        "val_partial_label_loss": float(trial.losses.mean()),
+        "penalty": trial.penalty,
+    }
     points = [Metric(name, value, began, 0) for name, value in metrics.items()]
     client.log_batch(run, points, [Param(name, str(value)) for name, value in asdict(trial.values).items()])
     client.set_terminated(run)

@@ -32,11 +32,11 @@ def tune(store: ObjectStore, run: str, digest: str, params: RetrainParams, *, se
         chosen, reason = _choose(store, run, digest, epochs=params.epochs, settings=settings)
     store.write(layout.run_hyperparameters(run), chosen.to_json())
     shutil.rmtree(settings.home / "tuning", ignore_errors=True)  # what killed searches left
-    log.info("%s; %s", reason, chosen)
+    log.info("hyperparameters: %s; %s", reason, chosen)
     return asdict(chosen) | {"reason": reason}
 
 
-def last_search(settings: Settings, *, epochs: int) -> str:
+def last_search_key(settings: Settings, *, epochs: int) -> str:
     """The key of what the last search chose: {"hyperparameters", "dataset", "trials"}. Each choice of what is not
     tuned has one of its own.
     """
@@ -47,7 +47,7 @@ def last_search(settings: Settings, *, epochs: int) -> str:
 def _choose(
     store: ObjectStore, run: str, digest: str, *, epochs: int, settings: Settings
 ) -> tuple[Hyperparameters, str]:
-    key = last_search(settings, epochs=epochs)
+    key = last_search_key(settings, epochs=epochs)
     last = read_json(store, key) if store.exists(key) else None
     best = Hyperparameters.from_json(to_json(last["hyperparameters"])) if last else Hyperparameters()
     if not settings.tune_trials:

@@ -37,7 +37,7 @@ def validate(store: ObjectStore, run: str, settings: Settings, *, champion: str 
     write_json(store, layout.run_validation(run), as_json(results))
     store.write(layout.run_validation_page(run), render_page(results))
     for result in results:
-        log.info("%s: %s %s", result.name, result.state, result.message)
+        log.info("%s: %s; %s", result.name, result.state, result.message or "no remark")
     raise_if_stopped(results, layout.run_validation_page(run))
     return {result.name: result.state for result in results}
 

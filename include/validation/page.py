@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 270, 110  # of a histogram, in pixels
 def render_page(results: list[ComparisonResult]) -> bytes:
     """The page in UTF-8."""
     stopped = any(result.stops and result.failed for result in results)
-    title = "The data checks failed: nothing is trained" if stopped else "The data checks passed"
+    title = "The data checks failed: nothing is trained" if stopped else "The data checks stop nothing"
     shown = [_shown(result) for result in results]
     return PAGES.get_template("validation.html.j2").render(title=title, results=shown).encode()
 

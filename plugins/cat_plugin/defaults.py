@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import Asset, Param
 from pendulum import datetime
 
-from cat_plugin.errors import NO_RETRY_ON_INPUT_ERROR, on_failure
+from cat_plugin.errors import RETRY_POLICY, on_failure
 from include.records import RetrainParams
 from include.settings import Settings
 
@@ -18,7 +18,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
     "execution_timeout": timedelta(minutes=30),
-    "retry_policy": NO_RETRY_ON_INPUT_ERROR,
+    "retry_policy": RETRY_POLICY,
 }
 DAG_ARGS: dict[str, Any] = {
     "start_date": START,

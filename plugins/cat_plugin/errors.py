@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Wrong input stays wrong: such a task fails at once. All other errors use the task's retries.
-NO_RETRY_ON_INPUT_ERROR = ExceptionRetryPolicy(
+RETRY_POLICY = ExceptionRetryPolicy(
     rules=[RetryRule(exception=InputError, action=RetryAction.FAIL, reason="wrong input: a retry cannot help")]
 )
 

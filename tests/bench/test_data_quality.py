@@ -9,7 +9,7 @@ from bench import flipped_labels, planted_near_duplicates
 from bench.data_quality import main
 from bench.lakes import collect, copy
 from bench.poisoned_uploads import count_used, make_uploads, withdraw_photos
-from include.dataset.splits import bucket, split_of
+from include.dataset.splits import bucket, split_of_bucket
 from include.errors import DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -58,7 +58,7 @@ def test_only_labels_of_the_train_split_are_flipped(filled):
     assert len(after) == len(keys)
     was_cat = {layout.parse_base(key).sha256: layout.parse_base(key).source == "cats" for key in keys - after}
     for source, sha256 in map(layout.parse_base, flipped):
-        assert split_of(bucket(sha256)) == "train"
+        assert split_of_bucket(bucket(sha256)) == "train"
         assert (source == "cats") != was_cat[sha256]
 
 
@@ -81,7 +81,7 @@ def test_photos_to_upload_leave_the_lake(filled):
     photos = withdraw_photos(filled, count=10, seed=1)
     withdrawn = before - set(filled.keys(layout.BASE))
     assert len(photos) == len(withdrawn) == 10
-    assert all(split_of(bucket(layout.parse_base(key).sha256)) == "train" for key in withdrawn)
+    assert all(split_of_bucket(bucket(layout.parse_base(key).sha256)) == "train" for key in withdrawn)
     with pytest.raises(DatasetError, match="ask for fewer"):
         withdraw_photos(filled, count=1000, seed=1)
 

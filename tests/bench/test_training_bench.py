@@ -10,7 +10,7 @@ from bench import photos
 from bench.question import SOURCES
 from bench.training import growing_subsets, main, make_held_out_lake, read_options
 from include.dataset.manifest import MANIFEST
-from include.dataset.splits import bucket, split_of
+from include.dataset.splits import bucket, split_of_bucket
 from include.errors import BaseDataMissing, DatasetError
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -27,7 +27,7 @@ def fill(folder: Path, *, first: int = 0) -> Path:
         room, number = Counter(WANTED), first
         while room.total():
             body = drawing(source, number)
-            split, number = split_of(bucket(hashlib.sha256(body).hexdigest())), number + 1
+            split, number = split_of_bucket(bucket(hashlib.sha256(body).hexdigest())), number + 1
             if room[split]:
                 room[split] -= 1
                 (folder / source / f"{number}.jpg").write_bytes(body)
@@ -44,7 +44,7 @@ def test_a_lake_holds_the_photos_of_the_manifest_by_the_rule_of_the_product(fold
     photos.check_splits(listed)
     assert len(listed) == sum(WANTED.values()) * len(SOURCES)
     assert set(MANIFEST) <= set(listed.columns)
-    assert list(listed["split"]) == [split_of(bucket(name)) for name in listed["sha256"]]
+    assert list(listed["split"]) == [split_of_bucket(bucket(name)) for name in listed["sha256"]]
     assert set(listed.loc[listed["label"] == POSITIVE, "source"]) == {"cats"}
     store = LocalStore(photos.make_lake(listed, tmp_path / "lake"))
     assert list(store.keys(layout.BASE)) == list(listed["key"])

@@ -12,7 +12,7 @@ from PIL import ImageOps
 from include.backbone import VERSION
 from include.dataset import facts, steps
 from include.dataset.manifest import MANIFEST, digest_of, read_manifest, read_report
-from include.dataset.splits import bucket, split_of
+from include.dataset.splits import bucket, split_of_bucket
 from include.errors import DatasetError
 from include.ingestion import snapshot
 from include.ingestion.reviews import save_review
@@ -68,7 +68,7 @@ def test_the_same_photos_give_the_same_digest(store: ObjectStore) -> None:
     manifest = read_manifest(store, first)
     assert list(manifest.columns) == MANIFEST
     assert len(manifest) == 100
-    assert (manifest["split"] == manifest["sha256"].map(bucket).map(split_of)).all()
+    assert (manifest["split"] == manifest["sha256"].map(bucket).map(split_of_bucket)).all()
     assert set(manifest.groupby("source")["label"].first().items()) == {
         ("cats", "positive"),
         ("dogs", "negative"),
@@ -101,7 +101,7 @@ def test_every_upload_has_exactly_one_status(base_lake: LocalStore) -> None:
 
 def base_photos(store: ObjectStore, source: str, split: str) -> Iterator[bytes]:
     for key in store.keys(layout.base(source, "")):
-        if split_of(bucket(layout.parse_base(key).sha256)) == split:
+        if split_of_bucket(bucket(layout.parse_base(key).sha256)) == split:
             yield store.read(key)
 
 
@@ -204,7 +204,7 @@ def test_an_unknown_digest_is_named(lake: LocalStore) -> None:
 def a_base_photo(store: ObjectStore, source: str, split: str) -> str:
     """The sha256 of one base photo."""
     names = (layout.parse_base(key).sha256 for key in store.keys(layout.base(source, "")))
-    return next(name for name in names if split_of(bucket(name)) == split)
+    return next(name for name in names if split_of_bucket(bucket(name)) == split)
 
 
 def test_a_base_photo_can_be_reviewed(base_lake: LocalStore) -> None:

@@ -13,7 +13,7 @@ import pytest
 from include.errors import ServerError
 from include.lake import layout
 from include.lake.formats import read_json
-from include.registry.versions import REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, restore
+from include.registry.versions import REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, roll_back_alias
 from include.serving.client import live, predict
 from include.training.mlflow_runs import Mlflow
 from stack.demo import follow
@@ -63,7 +63,7 @@ class World:
 
     def go_back(self) -> None:
         """Back to the moment after the gate's decision."""
-        restore(self.client, OLD)
+        roll_back_alias(self.client, OLD)
         self.client.delete_model_version_tag(self.client.name, NEW, REPLACES_TAG)
         self.wait_for(OLD)
 

@@ -13,7 +13,7 @@ from include.errors import NoModelYet
 from include.lake import layout
 from include.lake.formats import read_json, write_json
 from include.question import NEGATIVE, POSITIVE
-from include.registry.versions import fetch, load
+from include.registry.versions import download_and_verify, load
 from include.serving.client import live, predict
 from include.status import Status
 from stack.airflow_api import ENDED
@@ -81,7 +81,7 @@ def test_retrain_ends_with_a_live_model(loop: Loop, story: Story, tmp_path: Path
     assert set(states.values()) == {"success"}
     report = read_json(loop.lake, layout.run_report(run))
     assert loop.versions() == [report["version"]] == ["1"]
-    model = load(fetch(loop.client, "1", tmp_path, QUESTION), "1")
+    model = load(download_and_verify(loop.client, "1", tmp_path, QUESTION), "1")
     answers = model.predict(pd.DataFrame({"image": [drawing("cats", 1), b"%PDF-1.7"]})).to_dict("records")
     assert answers[0]["is_positive"], "a drawn cat"
     assert answers[0]["model_version"] == "1"

@@ -207,7 +207,7 @@ def test_after_a_kill_before_the_roll_back_the_next_try_rolls_back(
     write_decision(lake, new, old)
     live.serves = old
     with monkeypatch.context() as patch:
-        patch.setattr(deploy, "restore", die)
+        patch.setattr(deploy, "roll_back_alias", die)
         with pytest.raises(Killed):
             redeploy(lake)
     assert champion_version(client) == new

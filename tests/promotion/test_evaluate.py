@@ -34,7 +34,7 @@ from include.promotion.register import register_version
 from include.promotion.run_report import report
 from include.question import NEGATIVE, POSITIVE
 from include.records import UPLOADS, RetrainParams, Review
-from include.registry.versions import fetch, load, version_of_run
+from include.registry.versions import download_and_verify, load, version_of_run
 from include.settings import ROOT, Labels, Policy, Settings
 from include.training import train as train_module
 from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, Mlflow, connect
@@ -138,7 +138,7 @@ def test_evaluate_registers_nothing(done: Finished) -> None:
 def test_the_registered_version_answers(done: Finished, tmp_path: Path) -> None:
     registered = done.client.get_model_version(done.client.name, done.version)
     assert registered.run_id == done.mlflow_run
-    model = load(fetch(done.client, done.version, tmp_path, QUESTION), done.version)
+    model = load(download_and_verify(done.client, done.version, tmp_path, QUESTION), done.version)
     (answer,) = model.predict(pd.DataFrame({"image": [drawing("cats", 0)]})).to_dict("records")
     assert answer["model_version"] == done.version
     assert answer["threshold"] == done.answer["threshold"]
@@ -151,7 +151,7 @@ def test_what_was_registered_is_written_to_the_lake(done: Finished) -> None:
 
 def assert_served_as_evaluated(done: Finished, folder: Path, *, within: float) -> None:
     scores = scores_of(done)
-    model = load(fetch(done.client, done.version, folder, QUESTION), "1")
+    model = load(download_and_verify(done.client, done.version, folder, QUESTION), "1")
     photos = pd.DataFrame({"image": [done.lake.read(key) for key in scores["key"]]})
     assert list(model.predict(photos)["probability"]) == pytest.approx(list(scores["probability"]), abs=within)
 
@@ -225,7 +225,7 @@ def test_the_uploads_of_one_visitor_share_a_fold(done: Finished, monkeypatch: py
         asked.append(folds)
         return np.zeros((len(examples), CLASSES), np.float32)
 
-    monkeypatch.setattr(predict, "out_of_fold", remember)
+    monkeypatch.setattr(predict, "out_of_fold_logits", remember)
     manifest = read_manifest(done.lake, done.digest)
     logits = predict.predict_out_of_fold(done.lake, RUN, manifest, done.settings, PARAMS)
     photos = logits.photos

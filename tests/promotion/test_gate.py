@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from include.promotion.gate import decide, difference
+from include.promotion.gate import average_precision_differences, decide
 from include.records import Decision, VersionScores
 
 POSITIVES = np.array([True] * 20 + [False] * 60)
@@ -93,11 +93,11 @@ def test_a_challenger_that_cannot_answer_is_not_better_without_further_rules() -
     for broken in (scored(np.where(NOISE < 0.1, np.nan, RIGHT)), scored([], problem="no such file")):
         decision = gate(broken, scored(RIGHT, "1"))
         assert not decision.better
-        assert failed(decision) == ["challenger answers"]
+        assert failed(decision) == ["challenger scores every photo"]
         assert len(decision.rules) == 1
 
 
 def test_the_difference_is_paired() -> None:
     """A model compared with itself shows no difference in any resample, however noisy it is."""
-    assert not difference(POSITIVES, NOISE, NOISE, seed=3).any()
-    assert (difference(POSITIVES, RIGHT, NOISE, seed=3) > 0).mean() > 0.99
+    assert not average_precision_differences(POSITIVES, NOISE, NOISE, seed=3).any()
+    assert (average_precision_differences(POSITIVES, RIGHT, NOISE, seed=3) > 0).mean() > 0.99

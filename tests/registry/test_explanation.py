@@ -14,7 +14,15 @@ from scipy.special import logsumexp
 from include.backbone import FEATURES, SIZE
 from include.backbone.features import freeze
 from include.errors import ModelError
-from include.registry.explanation import SIDE, class_shares, explain_by, lay_over, linear_part, log_odds_shares, smooth
+from include.registry.explanation import (
+    SIDE,
+    build_explainer,
+    class_shares,
+    linear_part,
+    log_odds_shares,
+    overlay_heat_map,
+    smooth,
+)
 from include.training.head import build_served_network
 from include.training.losses import HEAD, POOL
 from include.training.scratch_network import build_network
@@ -68,7 +76,7 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def heat(photo: np.ndarray) -> np.ndarray:
-    return explain_by(mean_colours(), POSITIVES)(photo)
+    return build_explainer(mean_colours(), POSITIVES)(photo)
 
 
 def test_red_places_speak_for_positive_where_positive_means_red(heat: np.ndarray) -> None:
@@ -93,17 +101,17 @@ def test_the_shares_add_up_to_the_log_odds_beyond_those_of_an_average_photo(
     feature_map = freeze(keras.Model(network.input, network.get_layer(POOL).input))(photo[None])[0]
     np.testing.assert_allclose(class_shares(feature_map, part).sum(axis=(0, 1)) + part.average, logits, atol=1e-4)
     difference = log_odds(logits, positives) - log_odds(part.average, positives)
-    total = explain_by(network, positives)(photo).sum()
+    total = build_explainer(network, positives)(photo).sum()
     assert total == pytest.approx(difference, rel=5e-3, abs=5e-3)  # a sum of 32 steps
 
 
 def test_the_default_network_has_seven_by_seven_places() -> None:
-    assert explain_by(default_network(), POSITIVES)(noise(SIZE)).shape == (7, 7)
+    assert build_explainer(default_network(), POSITIVES)(noise(SIZE)).shape == (7, 7)
 
 
 def test_an_average_photo_is_the_one_that_the_head_was_standardised_by() -> None:
     grey = np.full((PLACES * CELL, PLACES * CELL, 3), 51, np.uint8)
-    assert np.abs(explain_by(mean_colours(mean=0.2), POSITIVES)(grey)).max() < 1e-6
+    assert np.abs(build_explainer(mean_colours(mean=0.2), POSITIVES)(grey)).max() < 1e-6
 
 
 def test_each_negative_class_counts_by_its_probability() -> None:
@@ -163,32 +171,32 @@ def test_smoothing_spreads_a_place_over_its_neighbours_and_keeps_the_sum() -> No
 def test_the_map_depends_on_the_weights() -> None:
     """The sanity check of Adebayo et al. (NeurIPS 2018): many saliency maps look the same for random weights."""
     rng, photo, network = np.random.default_rng(3), noise(PLACES * CELL), mean_colours()
-    heat, similarity = explain_by(network, POSITIVES)(photo), []
+    heat, similarity = build_explainer(network, POSITIVES)(photo), []
     for _ in range(20):
         network.layers[-1].set_weights([rng.normal(size=(3, CLASSES)), np.zeros(CLASSES)])
-        similarity.append(abs(np.corrcoef(explain_by(network, POSITIVES)(photo).ravel(), heat.ravel())[0, 1]))
+        similarity.append(abs(np.corrcoef(build_explainer(network, POSITIVES)(photo).ravel(), heat.ravel())[0, 1]))
     assert np.mean(similarity) < 0.6  # of random directions among three colours: a half
 
 
 def test_the_same_photo_has_the_same_map(photo: np.ndarray, heat: np.ndarray) -> None:
-    np.testing.assert_array_equal(explain_by(mean_colours(), POSITIVES)(photo), heat)
+    np.testing.assert_array_equal(build_explainer(mean_colours(), POSITIVES)(photo), heat)
 
 
 def test_a_network_with_other_layers_is_rejected_by_their_name() -> None:
     whole, photo = mean_colours(), keras.Input((8, 8, 3), dtype="uint8")
     with pytest.raises(ModelError, match=f"'{POOL}'"):
-        explain_by(keras.Sequential([photo, layers.Flatten(), layers.Dense(CLASSES)]), POSITIVES)
+        build_explainer(keras.Sequential([photo, layers.Flatten(), layers.Dense(CLASSES)]), POSITIVES)
     with pytest.raises(ModelError, match=f"'{HEAD}'"):
-        explain_by(keras.Model(whole.input, layers.Softmax()(whole.output)), POSITIVES)
+        build_explainer(keras.Model(whole.input, layers.Softmax()(whole.output)), POSITIVES)
     with pytest.raises(ModelError, match="'bent'"):
-        explain_by(mean_colours(between=layers.ReLU(name="bent")), POSITIVES)
+        build_explainer(mean_colours(between=layers.ReLU(name="bent")), POSITIVES)
 
 
 @pytest.mark.parametrize(("size", "expected"), [((1000, 500), (SIDE, SIDE // 2)), ((40, 80), (40, 80))])
 def test_the_picture_keeps_the_photos_proportions(size: tuple[int, int], expected: tuple[int, int]) -> None:
     heat = np.zeros((PLACES, PLACES))
     heat[0, 0], heat[-1, -1] = 2.0, -2.0
-    body = base64.b64decode(lay_over(Image.new("RGB", size, "white"), heat))
+    body = base64.b64decode(overlay_heat_map(Image.new("RGB", size, "white"), heat))
     with Image.open(BytesIO(body)) as picture:
         assert (picture.format, picture.size) == ("PNG", expected)
         pixels = np.asarray(picture).astype(int)
@@ -199,7 +207,7 @@ def test_the_picture_keeps_the_photos_proportions(size: tuple[int, int], expecte
 
 
 def test_an_empty_map_leaves_the_photo_grey() -> None:
-    body = base64.b64decode(lay_over(Image.new("RGB", (64, 64), (200, 100, 50)), np.zeros((7, 7))))
+    body = base64.b64decode(overlay_heat_map(Image.new("RGB", (64, 64), (200, 100, 50)), np.zeros((7, 7))))
     with Image.open(BytesIO(body)) as picture:
         red, green, blue = np.asarray(picture)[30, 30]
     assert red == green == blue

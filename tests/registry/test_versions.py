@@ -14,7 +14,7 @@ from include.question import Question
 from include.records import CONTRACT, DecisionRule
 from include.registry import versions
 from include.registry.package import save_package, tree_sha256
-from include.registry.versions import ARTIFACT, QUESTION_TAG, fetch, load, register, version_of_run
+from include.registry.versions import ARTIFACT, QUESTION_TAG, download_and_verify, load, register, version_of_run
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, Mlflow, connect, training_run
 from include.training.scratch_network import build_network
@@ -76,7 +76,7 @@ def test_the_tags_of_a_version_name_its_origin(client: Mlflow, enroll: Callable[
     assert (tags[RUN_TAG], tags[DATASET_TAG]) == ("manual__2026-01-01T00=3A00=3A00=2B00=3A00", DATASET)
     assert tags["contract"] == str(CONTRACT)
     assert tags["question"] == QUESTION.digest
-    assert tags["sha256"] == tree_sha256(fetch(client, version, tmp_path, QUESTION))
+    assert tags["sha256"] == tree_sha256(download_and_verify(client, version, tmp_path, QUESTION))
 
 
 def overtaken(enroll: Callable[[str], str], run: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def test_of_two_tries_side_by_side_one_version_stays(
         first, second = overtaken(enroll, "raced", monkeypatch)
     assert first == second
     assert versions_of(client, "raced") == [first]
-    assert "is a twin of" in caplog.text
+    assert "a duplicate of" in caplog.text
 
 
 def test_the_version_that_stays_after_a_twin_was_removed_is_intact(
@@ -115,12 +115,12 @@ def test_the_version_that_stays_after_a_twin_was_removed_is_intact(
         return register(client, network, RULE, QUESTION, run=run, **origin)
 
     version, _ = overtaken(enroll, "shared", monkeypatch)
-    assert fetch(client, version, tmp_path, QUESTION)
+    assert download_and_verify(client, version, tmp_path, QUESTION)
 
 
 def test_a_loaded_version_answers_with_its_number(client: Mlflow, enroll: Callable[..., str], tmp_path: Path) -> None:
     version = enroll("answers")
-    model = load(fetch(client, version, tmp_path, QUESTION), version)
+    model = load(download_and_verify(client, version, tmp_path, QUESTION), version)
     photos = pd.DataFrame({"image": [plain(), b"%PDF-1.7 a document"]})
     assert list(model.predict(photos)["model_version"]) == [version, version]
 
@@ -148,14 +148,14 @@ def test_changed_files_are_rejected_before_they_are_run(
     tamper(client, version, tmp_path / name, folder)
     expected = client.get_model_version(client.name, version).tags["sha256"]
     with pytest.raises(ModelError, match=f"sum .*, not {expected}"):
-        fetch(client, version, tmp_path / "fetched", QUESTION)
+        download_and_verify(client, version, tmp_path / "fetched", QUESTION)
 
 
 def test_a_version_without_a_sum_is_rejected(client: Mlflow, enroll: Callable[..., str], tmp_path: Path) -> None:
     version = enroll("unsigned")
     client.delete_model_version_tag(client.name, version, "sha256")
     with pytest.raises(ModelError, match="sum"):
-        fetch(client, version, tmp_path, QUESTION)
+        download_and_verify(client, version, tmp_path, QUESTION)
 
 
 def test_a_version_of_an_older_contract_is_rejected_before_it_is_downloaded(
@@ -166,10 +166,10 @@ def test_a_version_of_an_older_contract_is_rejected_before_it_is_downloaded(
     with pytest.raises(
         ModelError, match=rf"^version \d+ follows contract 3, and this code {CONTRACT}: run retrain once$"
     ):
-        fetch(client, version, tmp_path, QUESTION)
+        download_and_verify(client, version, tmp_path, QUESTION)
     client.delete_model_version_tag(client.name, version, "contract")
     with pytest.raises(ModelError, match="contract None"):
-        fetch(client, version, tmp_path, QUESTION)
+        download_and_verify(client, version, tmp_path, QUESTION)
     assert not list(tmp_path.iterdir())
 
 
@@ -184,10 +184,10 @@ def test_a_version_of_another_question_is_rejected_before_it_is_downloaded(
     with pytest.raises(
         ModelError, match=r"^version \d+ answers another question than 'Are you a cat\?': run retrain once$"
     ):
-        fetch(client, version, tmp_path, QUESTION)
+        download_and_verify(client, version, tmp_path, QUESTION)
     client.delete_model_version_tag(client.name, version, QUESTION_TAG)
     with pytest.raises(ModelError, match="another question"):
-        fetch(client, version, tmp_path, QUESTION)
+        download_and_verify(client, version, tmp_path, QUESTION)
     assert not list(tmp_path.iterdir())
 
 
@@ -195,7 +195,7 @@ def test_a_version_of_another_question_is_rejected_before_it_is_downloaded(
 def test_a_missing_version_is_named(client: Mlflow, enroll: Callable[..., str], tmp_path: Path, version: str) -> None:
     enroll("there")
     with pytest.raises(ModelError, match=f"no version '{version}' of {client.name}"):
-        fetch(client, version, tmp_path, QUESTION)
+        download_and_verify(client, version, tmp_path, QUESTION)
 
 
 def test_a_server_that_is_down_is_not_a_missing_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -203,12 +203,12 @@ def test_a_server_that_is_down_is_not_a_missing_version(monkeypatch: pytest.Monk
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     nobody = "http://127.0.0.1:9"
     with pytest.raises(mlflow.exceptions.MlflowException, match="127.0.0.1"):
-        fetch(Mlflow(nobody, QUESTION.name), "1", tmp_path, QUESTION)
+        download_and_verify(Mlflow(nobody, QUESTION.name), "1", tmp_path, QUESTION)
 
 
 def test_the_dataset_of_the_champion_is_read_from_its_tag(client: Mlflow, enroll: Callable[..., str]) -> None:
     version = enroll("dataset", "d7")
     versions.promote(client, version, replaces=None)
     assert versions.champion_dataset(client) == "d7"
-    versions.restore(client, None)
+    versions.roll_back_alias(client, None)
     assert versions.champion_dataset(client) is None

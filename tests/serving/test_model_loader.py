@@ -198,7 +198,7 @@ def fake_registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     fake = FakeRegistry()
     monkeypatch.setattr(model_loader, "connect", lambda _: fake)
     monkeypatch.setattr(model_loader, "champion_version", lambda _: fake.champion)
-    monkeypatch.setattr(model_loader, "fetch", fake.fetch)
+    monkeypatch.setattr(model_loader, "download_and_verify", fake.fetch)
     monkeypatch.setattr(model_loader, "load", lambda *_: FakeModel())
     return fake
 

@@ -21,7 +21,7 @@ from include.errors import TrainingDiverged
 from include.question import POSITIVE, Question
 from include.settings import ROOT, Settings
 from include.training import train
-from include.training.callbacks import best_epoch, is_over
+from include.training.callbacks import best_epoch, should_stop_early
 from include.training.checkpoints import ENDED_AT, Checkpoints
 from include.training.fit import fit, score
 from include.training.head import build_served_network, fit_head
@@ -220,14 +220,14 @@ def test_the_best_epoch_is_that_with_the_lowest_loss_of_the_second_half(
     losses: tuple[float, ...], best: int, over: bool
 ) -> None:
     assert best_epoch(falling(*losses), epochs=10) == best
-    assert is_over(falling(*losses), epochs=10) is over
+    assert should_stop_early(falling(*losses), epochs=10) is over
 
 
 def test_it_stops_when_the_loss_has_not_fallen_for_a_third_of_the_epochs() -> None:
     losses = [9.0] * 15 + [0.5] + [0.6] * 9
-    assert not is_over(falling(*losses), epochs=30)
-    assert is_over(falling(*losses, 0.6), epochs=30)
-    assert not is_over(falling(*losses, 0.4), epochs=30)
+    assert not should_stop_early(falling(*losses), epochs=30)
+    assert should_stop_early(falling(*losses, 0.6), epochs=30)
+    assert not should_stop_early(falling(*losses, 0.4), epochs=30)
 
 
 def scratch(**options: Any) -> Settings:

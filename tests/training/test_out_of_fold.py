@@ -9,7 +9,7 @@ from include.backbone import FEATURES
 from include.dataset.examples import Examples
 from include.dataset.splits import FOLDS
 from include.lake import layout
-from include.training.head import fit_head, folds_of, out_of_fold
+from include.training.head import fit_head, folds_of, out_of_fold_logits
 from include.training.hyperparameters import Hyperparameters
 from tests.models import CLASSES
 
@@ -39,14 +39,14 @@ def fit(examples: Examples) -> keras.Model:
 
 def test_no_head_has_seen_the_photos_that_it_scores() -> None:
     examples, folds = examples_of(np.arange(40) % CLASSES), np.arange(40) % FOLDS
-    np.testing.assert_array_equal(out_of_fold(examples, folds, Memory), np.full((40, CLASSES), -1))
+    np.testing.assert_array_equal(out_of_fold_logits(examples, folds, Memory), np.full((40, CLASSES), -1))
 
 
 def test_each_head_has_seen_all_other_photos() -> None:
     """Every photo comes twice, in two folds: the head of one fold has seen the copy in the other."""
     once = examples_of(np.arange(20) % CLASSES)
     twice, folds = once.take(np.tile(np.arange(20), 2)), np.repeat([0, 3], 20)
-    logits = out_of_fold(twice, folds, Memory)
+    logits = out_of_fold_logits(twice, folds, Memory)
     np.testing.assert_array_equal(logits, twice.allowed)
     assert logits.dtype == np.float32
 
@@ -55,7 +55,7 @@ def test_a_photos_logits_do_not_depend_on_its_own_label() -> None:
     classes, folds = np.arange(60) % CLASSES, np.arange(60) % 2
     changed = classes.copy()
     changed[7] = (changed[7] + 1) % CLASSES
-    before, after = (out_of_fold(examples_of(given), folds, fit) for given in (classes, changed))
+    before, after = (out_of_fold_logits(examples_of(given), folds, fit) for given in (classes, changed))
     same = (before == after).all(axis=1)
     np.testing.assert_array_equal(same, folds == folds[7])
 
