@@ -1,6 +1,7 @@
 """What is planted in a lake, and how the results are counted; their values do not matter here."""
 
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from tests.pictures import fill_base
 
 
 @pytest.fixture(scope="module")
-def described(tmp_path_factory):
+def described(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     """The backbone computes the embeddings of the drawings once for all tests."""
     folder = tmp_path_factory.mktemp("described")
     lake = LocalStore(folder / "lake")
@@ -30,18 +31,18 @@ def described(tmp_path_factory):
 
 
 @pytest.fixture
-def filled(described, tmp_path):
+def filled(described: LocalStore, tmp_path: Path) -> LocalStore:
     return copy(described, tmp_path / "lake")
 
 
-def test_planted_near_duplicates_of_drawings_are_found(filled):
+def test_planted_near_duplicates_of_drawings_are_found(filled: LocalStore) -> None:
     result = planted_near_duplicates.measure_near_duplicates(filled, Settings(), count=4)
     assert result["planted"] == 4 * len(planted_near_duplicates.EDITS)
     assert set(result["recall"]) == set(planted_near_duplicates.EDITS)
     assert result["recall"]["mirrored"] == result["recall"]["half as large"] == 1
 
 
-def test_a_pair_is_correct_if_both_come_from_one_original_or_from_a_known_pair():
+def test_a_pair_is_correct_if_both_come_from_one_original_or_from_a_known_pair() -> None:
     planted = pd.DataFrame({"key": ["a1", "b1"], "original": ["a", "b"], "edit": ["small", "grey"]})
     before = pd.DataFrame({"first": ["a"], "second": ["c"]})
     pairs = pd.DataFrame([("a", "a1"), ("a1", "c"), ("a1", "b"), ("a", "c"), ("d", "e")], columns=["first", "second"])
@@ -50,7 +51,7 @@ def test_a_pair_is_correct_if_both_come_from_one_original_or_from_a_known_pair()
     assert result["precision"] == pytest.approx(2 / 3), "a1 shows a, and what a shows; not b"
 
 
-def test_only_labels_of_the_train_split_are_flipped(filled):
+def test_only_labels_of_the_train_split_are_flipped(filled: LocalStore) -> None:
     keys = set(filled.keys(layout.BASE))
     flipped = flipped_labels.flip_labels(filled, share=0.5, seed=1)
     after = set(filled.keys(layout.BASE))
@@ -62,7 +63,7 @@ def test_only_labels_of_the_train_split_are_flipped(filled):
         assert (source == "cats") != was_cat[sha256]
 
 
-def test_label_issues_are_counted_by_whether_the_label_was_flipped():
+def test_label_issues_are_counted_by_whether_the_label_was_flipped() -> None:
     train = pd.DataFrame({"key": [f"k{number}" for number in range(20)], "label_quality": [n / 20 for n in range(20)]})
     train["status"] = [Status.LABEL_ISSUE if number in (0, 3) else Status.USED for number in range(20)]
     flipped = {"k0", "k1", "k9", "k10"}
@@ -74,7 +75,7 @@ def test_label_issues_are_counted_by_whether_the_label_was_flipped():
     assert total == {"threshold": 0.5, "flipped": 8, "issues": 20, "flipped_issues": 6}
 
 
-def test_photos_to_upload_leave_the_lake(filled):
+def test_photos_to_upload_leave_the_lake(filled: LocalStore) -> None:
     filled.write(layout.base("dogs", "0" * 64), b"no photo")
     collect(filled, Settings())
     before = set(filled.keys(layout.BASE))
@@ -86,7 +87,7 @@ def test_photos_to_upload_leave_the_lake(filled):
         withdraw_photos(filled, count=1000, seed=1)
 
 
-def test_visitors_flip_a_share_of_their_labels_and_the_flood_flips_all():
+def test_visitors_flip_a_share_of_their_labels_and_the_flood_flips_all() -> None:
     photos = [(POSITIVE if number % 4 == 0 else NEGATIVE, bytes([number])) for number in range(30)]
     uploads = make_uploads(photos, flood=10, flipped=0.3, seed=1)
     assert Counter(upload.origin for upload in uploads) == {"correct": 14, "flipped": 6, "flood": 10}
@@ -97,7 +98,7 @@ def test_visitors_flip_a_share_of_their_labels_and_the_flood_flips_all():
     assert uploads != make_uploads(photos, flood=10, flipped=0.3, seed=2)
 
 
-def test_another_threshold_frees_only_uploads_that_disagree_with_the_base_photos():
+def test_another_threshold_frees_only_uploads_that_disagree_with_the_base_photos() -> None:
     photos = [(POSITIVE, bytes([number])) for number in range(4)]
     uploads = dict(zip("abcd", make_uploads(photos, flood=2, flipped=0.5, seed=1), strict=True))
     checked = pd.DataFrame({"key": [layout.upload_photo(photo_id) for photo_id in uploads]})
@@ -110,7 +111,7 @@ def test_another_threshold_frees_only_uploads_that_disagree_with_the_base_photos
 
 
 @pytest.mark.slow
-def test_the_bench_writes_all_its_tables(tmp_path, capfd):
+def test_the_bench_writes_all_its_tables(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.md"
     sizes = ["--originals", "8", "--uploads", "20", "--flood", "22", "--seeds", "1", "--synthetic", "400"]
     main(["--out", str(page), *sizes])

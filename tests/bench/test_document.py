@@ -37,7 +37,7 @@ def row(page: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
 
-def test_a_table_is_markdown():
+def test_a_table_is_markdown() -> None:
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
@@ -45,22 +45,22 @@ def test_a_table_is_markdown():
     ("value", "text"),
     [(0.01234, "0.0123"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (1234.5, "1,234"), (0.0, "0"), (24, "24")],
 )
-def test_numbers_have_three_significant_digits(value, text):
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert number(value) == text
 
 
 @pytest.mark.parametrize(("value", "other", "text"), [(1.0, 4.0, "0.250"), (1.0, 0.0, "–"), (None, 1.0, "–")])
-def test_a_ratio_needs_two_numbers(value, other, text):
+def test_a_ratio_needs_two_numbers(value: float, other: float | None, text: str) -> None:
     assert ratio(value, other) == text
 
 
-def test_the_first_epoch_counts_only_if_it_is_the_only_one():
+def test_the_first_epoch_counts_only_if_it_is_the_only_one() -> None:
     assert epoch_seconds(recipe(20, 23, 27)) == 3.5
     assert epoch_seconds(recipe(20)) == 20
     assert epoch_seconds(recipe()) is None
 
 
-def test_costs_stand_side_by_side_with_the_ratio_to_the_original():
+def test_costs_stand_side_by_side_with_the_ratio_to_the_original() -> None:
     page = costs(RECIPES)
     assert row(page, "one epoch") == ["105", "10.0", "–", "–"]
     assert row(page, "embeddings") == ["–", "–", "20.0", "–"]
@@ -69,7 +69,7 @@ def test_costs_stand_side_by_side_with_the_ratio_to_the_original():
     assert row(costs({"default": DEFAULT}), "training in all") == ["31.0"]
 
 
-def test_each_row_says_whose_photos_it_is_about():
+def test_each_row_says_whose_photos_it_is_about() -> None:
     page = metrics(RECIPES)
     assert row(page, "recall, random test split (flatters)")[2] == "0.500 (0.400 to 0.600)"
     assert "from elsewhere" not in page
@@ -78,14 +78,14 @@ def test_each_row_says_whose_photos_it_is_about():
     assert row(page, "predicted positive, of 10 dogs from elsewhere") == ["0.125"]
 
 
-def test_growth_ends_with_the_factors():
+def test_growth_ends_with_the_factors() -> None:
     small = recipe(embeddings=5.0, tuning=10.0, head=1.0, training=16.0) | {"photos": 1000}
     page = growth([small, DEFAULT])
     assert row(page, "8,000") == ["20.0", "10.0", "1.00", "31.0", "1.00"]
     assert row(page, "x 8.00") == ["x 4.00", "x 1.00", "x 1.00", "x 1.94", "x 1.00"]
 
 
-def test_the_page_names_the_run_and_warns_of_drawings():
+def test_the_page_names_the_run_and_warns_of_drawings() -> None:
     page = compose(results(), about={"CPU": "abacus"}, drawn=True)
     assert row(page, "CPU") == ["abacus"]
     assert row(page, "the served model |") == ["12.5", "20.0", "1.25"]
@@ -94,18 +94,18 @@ def test_the_page_names_the_run_and_warns_of_drawings():
     assert "nothing about cats" not in compose(results(), about={}, drawn=False)
 
 
-def test_the_page_says_whether_photos_from_elsewhere_were_given():
+def test_the_page_says_whether_photos_from_elsewhere_were_given() -> None:
     assert "was not measured" in compose(results(), about={}, drawn=False)
     recipes = {"default": DEFAULT | {"elsewhere": ELSEWHERE}}
     assert "(40 of them" in compose(results(recipes=recipes), about={}, drawn=False)
 
 
-def test_the_page_is_complete_without_growth_and_the_original():
+def test_the_page_is_complete_without_growth_and_the_original() -> None:
     page = compose(results(growth=[], recipes={"default": DEFAULT}), about={}, drawn=False)
     assert "## Growth" not in page
     assert row(page, "head, s") == ["1.00"]
 
 
-def test_the_command_names_no_folder_of_the_machine():
+def test_the_command_names_no_folder_of_the_machine() -> None:
     command = spell("bench.training", ["--photos", "/home/me/my cats/", "--out=/tmp/page.md", "--epochs", "3"])
     assert command == "python -m bench.training --photos 'my cats' --out=page.md --epochs 3"

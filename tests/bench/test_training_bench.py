@@ -39,7 +39,7 @@ def folder(tmp_path_factory) -> Path:
     return fill(tmp_path_factory.mktemp("photos"))
 
 
-def test_a_lake_holds_the_photos_of_the_manifest_by_the_rule_of_the_product(folder, tmp_path):
+def test_a_lake_holds_the_photos_of_the_manifest_by_the_rule_of_the_product(folder: Path, tmp_path: Path) -> None:
     listed = photos.list_photos(folder, per_source=20, seed=1)
     photos.check_splits(listed)
     assert len(listed) == sum(WANTED.values()) * len(SOURCES)
@@ -52,7 +52,7 @@ def test_a_lake_holds_the_photos_of_the_manifest_by_the_rule_of_the_product(fold
     assert photos.read_manifest(str(store.root)).equals(listed)
 
 
-def test_exact_duplicates_and_files_that_are_no_photos_are_left_out(folder, tmp_path):
+def test_exact_duplicates_and_files_that_are_no_photos_are_left_out(folder: Path, tmp_path: Path) -> None:
     other = fill(tmp_path / "photos")
     original = next((other / "cats").iterdir())
     (other / "cats" / "duplicate.jpg").write_bytes(original.read_bytes())
@@ -61,14 +61,14 @@ def test_exact_duplicates_and_files_that_are_no_photos_are_left_out(folder, tmp_
     assert list(listed["key"]) == list(photos.list_photos(folder, per_source=20, seed=1)["key"])
 
 
-def test_growing_subsets_contain_each_other_and_end_with_all_photos(folder):
+def test_growing_subsets_contain_each_other_and_end_with_all_photos(folder: Path) -> None:
     listed = photos.list_photos(folder, per_source=20, seed=1)
     small, whole = growing_subsets(listed, [400, 40, 80])
     assert len(small) < len(whole) == len(listed)
     assert set(small["key"]) < set(whole["key"])
 
 
-def test_a_folder_without_photos_and_too_few_photos_are_rejected(folder, tmp_path):
+def test_a_folder_without_photos_and_too_few_photos_are_rejected(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BaseDataMissing, match="--photos"):
         photos.list_photos(tmp_path, per_source=20, seed=1)
     listed = photos.list_photos(folder, per_source=20, seed=1)
@@ -80,7 +80,9 @@ def test_a_folder_without_photos_and_too_few_photos_are_rejected(folder, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_bench_writes_all_its_tables(folder, tmp_path, monkeypatch, capfd):
+def test_the_bench_writes_all_its_tables(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CAT_TUNE_TRIALS", "2")
     page, others = tmp_path / "benchmarks.md", fill(tmp_path / "others", first=1000)
     options = ["--photos-per-source", "20", "--epochs", "1", "--original-epochs", "1", "--growth", "40", "80"]
