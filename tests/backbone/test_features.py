@@ -128,6 +128,7 @@ numpy.save(sys.argv[2], features(numpy.load(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_a_vector_does_not_depend_on_the_number_of_threads(
     photos: np.ndarray, vectors: np.ndarray, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_without_base_photos_the_run_names_the_cure(loop: Loop) -> None:
     assert "run the DAG ingest_base_datasets first" in log
 
 
+@pytest.mark.slow
 def test_a_lake_of_an_older_version_is_rejected_with_the_cure(loop: Loop) -> None:
     """Its lake.json names no question."""
     settings = loop.stack.settings

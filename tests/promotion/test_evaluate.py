@@ -379,6 +379,7 @@ def test_after_a_failed_attempt_the_next_begins_again(
     assert statuses_of(world.client, "failing") == ["FINISHED", "FAILED"]
 
 
+@pytest.mark.slow
 def test_a_suspended_training_is_superseded(world: World, digest: str) -> None:
     """The second try resumes in the MLflow run of the first; the first continues when all is done."""
     settings = world.settings.model_copy(update=SCRATCH)

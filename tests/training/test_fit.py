@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_network(undisturbed: tuple[list[dict], lis
     assert_equal(written_by(tmp_path / "state"), undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_after_an_epoch_it_ends_as_if_undisturbed(
     undisturbed: tuple[list[dict], list[np.ndarray]], tmp_path: Path
 ) -> None:

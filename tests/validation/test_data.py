@@ -92,6 +92,7 @@ def test_the_command_passes_a_clean_dataset(
     assert list(clean.store.keys("")) == before
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_the_test_photos_are_brighter(
     clean: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

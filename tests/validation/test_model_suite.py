@@ -50,6 +50,7 @@ def assert_clean(result: dict[str, Any]) -> None:
     assert all(check["limit"] > 0 and check["score"] is not None for check in result["checks"])
 
 
+@pytest.mark.slow
 def test_a_model_that_is_equally_good_everywhere_passes(tmp_path: Path) -> None:
     result = run_on(predictions(), tmp_path)
     assert_clean(result)
@@ -72,6 +73,7 @@ def test_a_planted_weakness_is_found_with_every_seed(tmp_path: Path, seed: int) 
     assert any(not segment["passed"] and "brightness" in segment["subject"] for segment in segments)
 
 
+@pytest.mark.slow
 def test_with_too_few_photos_a_crashed_check_is_a_failed_check(tmp_path: Path) -> None:
     scores = predictions(photos=40)
     result = run_on(scores[(scores["split"] == "val") | (scores.index < 16)], tmp_path)  # 8 photos on test
