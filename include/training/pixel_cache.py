@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
 
@@ -40,8 +41,10 @@ class Pixels:
 
 def load_pixels(store: ObjectStore, manifest: pd.DataFrame, *, size: int) -> Pixels:
     """Read and decode every photo of the manifest once, at ``size`` pixels. Raises ObjectNotFound or NotAPhoto."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the pixels are used, then deleted
-    for body in read_many(store, manifest["key"]):
-        file.write(decode_pixels(body, size).tobytes())
-    file.flush()
+    with ExitStack() as on_error:
+        file = on_error.enter_context(tempfile.TemporaryFile())
+        for body in read_many(store, manifest["key"]):
+            file.write(decode_pixels(body, size).tobytes())
+        file.flush()
+        on_error.pop_all()  # it stays open as long as the pixels are used
     return Pixels(file, np.arange(len(manifest)), size)
