@@ -38,7 +38,8 @@ def nearest(embeddings: NDArray[np.float16], known: NDArray[np.float16], *, coun
     equally similar ones the first is nearer. With fewer known photos than ``count`` all of them are returned.
     """
     chunks = np.array_split(known, len(known) // ROWS + 1)  # memory stays flat however many are known
-    centre = sum(chunk.sum(axis=0, dtype=np.float64) for chunk in chunks) / max(1, len(known))
+    sums = np.stack([chunk.sum(axis=0, dtype=np.float64) for chunk in chunks])
+    centre: NDArray[np.float64] = np.asarray(sums.sum(axis=0) / max(1, len(known)))
     wanted = _directions(embeddings, centre)
     cosines = np.hstack([np.round(wanted @ _directions(chunk, centre).T, DIGITS) for chunk in chunks])
     return np.argsort(-cosines, axis=1, kind="stable")[:, :count]

@@ -32,8 +32,8 @@ def draw_precision_recall(is_positive: Bools, probability: Floats, *, threshold:
         is_positive, probability, name="all thresholds", ax=axes, curve_kwargs={"color": BLUE}
     )
     predicted = probability >= threshold
-    hits = (is_positive & predicted).sum()
-    place = hits / max(is_positive.sum(), 1), hits / max(predicted.sum(), 1)
+    hits = int((is_positive & predicted).sum())
+    place = hits / max(int(is_positive.sum()), 1), hits / max(int(predicted.sum()), 1)
     axes.plot(*place, "o", color=ORANGE, label=f"threshold {threshold:.2f}")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="Recall", ylabel="Precision")
     axes.legend(loc="lower left")

@@ -161,7 +161,7 @@ def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int
     """Train with these values and measure on val, by a loss that knows no label smoothing and no class weights."""
     trained = fit_head(train, val, values, l2_penalty=settings.l2_penalty, epochs=epochs, seed=settings.seed)
     logits = trained(val.embeddings.astype(np.float32))  # `predict` would trace a graph anew for each trial
-    losses = np.asarray(partial_label_loss(val.allowed, logits), np.float64) * val.weights
+    losses = np.asarray(partial_label_loss(val.allowed, logits), np.float64) * val.weights.astype(np.float64)
     trial = Trial(values, losses, penalty=float(sum(trained.losses)))
     if not np.isfinite(trial.val_loss):
         raise TuningError(

@@ -1,6 +1,7 @@
 """Noise limits of small samples, against simulated ones."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from include.validation.deepchecks_env import noise_limits
 FIRST, SECOND, ROUNDS = 80, 640, 3000
 
 
-def exceeds(limit: float, scores: list[float]) -> int:
+def exceeds(limit: float, scores: Sequence[float]) -> int:
     return sum(score > limit for score in scores)
 
 
