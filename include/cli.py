@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import ValidationError
 
 from include.errors import CatError, PreconditionFailed
-from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.records import LABELS, RetrainParams, Review, ReviewVerdict
 from include.settings import Settings
@@ -88,10 +87,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lake(settings: Settings) -> ObjectStore:
-    return open_lake(settings)
-
-
 def _versions(_: Given, settings: Settings) -> str:
     import pandas as pd
 
@@ -124,7 +119,7 @@ def _review(given: Given, settings: Settings) -> str:
     at = datetime.now(UTC).isoformat(timespec="seconds")
     review = Review(given.photo, given.verdict, given.by, at, given.label)
     try:
-        save_review(_lake(settings), review)
+        save_review(open_lake(settings), review)
     except PreconditionFailed as error:
         raise PreconditionFailed(f"photo {given.photo} was reviewed before, and a review is final") from error
     return f"{given.verdict} photo {given.photo}: counts from the next run of retrain on"
@@ -140,13 +135,13 @@ def _validate(given: Given, settings: Settings) -> str:
     from include.validation.data import validate_version
 
     folder = given.out or settings.home / "validation" / given.digest[:12]
-    return validate_version(_lake(settings), given.digest, settings, champion=given.champion, folder=folder)
+    return validate_version(open_lake(settings), given.digest, settings, champion=given.champion, folder=folder)
 
 
 def _rebuild(given: Given, settings: Settings) -> str:
     from include.dataset.steps import rebuild
 
-    manifest = rebuild(_lake(settings), given.digest, settings.question, cache=settings.embedding_cache)
+    manifest = rebuild(open_lake(settings), given.digest, settings.question, cache=settings.embedding_cache)
     return f"dataset {given.digest} rebuilds to the same digest: {len(manifest):,} photos"
 
 
@@ -155,7 +150,7 @@ def _train_worker(given: Given, settings: Settings) -> str:
 
     epochs = given.epochs or settings.epochs
     params = RetrainParams(0, epochs, 0, 0, fine_tune_epochs=given.fine_tune_epochs)
-    join_training(_lake(settings), given.run, given.digest, params, settings)
+    join_training(open_lake(settings), given.run, given.digest, params, settings)
     return "the training has ended; the first worker keeps the network"
 
 

@@ -27,10 +27,14 @@ RECIPE: dict[str, tuple[str, ...]] = {
 }
 
 
-class Quality(BaseModel):
-    """Below or above what a photo teaches nothing. Sources: .env.example."""
+class Group(BaseModel):
+    """Settings that belong together; each is finite."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Quality(Group):
+    """Below or above what a photo teaches nothing. Sources: .env.example."""
 
     min_side: int = Field(default=32, ge=1)
     min_aspect_ratio: float = Field(default=0.35, ge=0, le=1)
@@ -40,20 +44,16 @@ class Quality(BaseModel):
     min_sharpness: float = Field(default=3, ge=0)
 
 
-class NearDuplicates(BaseModel):
+class NearDuplicates(Group):
     """When two photos show the same picture. Sources: .env.example."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     max_distance: int = Field(default=10, ge=0, le=20)
     min_similarity: float = Field(default=0.84, ge=0, le=1)
     max_cluster: int = Field(default=20, ge=2)
 
 
-class Labels(BaseModel):
+class Labels(Group):
     """When a label counts as an issue. Sources: .env.example."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     max_quality: float = Field(default=0.15, ge=0, le=1)
     min_agreement: float = Field(default=0.3, ge=0, le=1)
@@ -62,10 +62,8 @@ class Labels(BaseModel):
     min_allowance_per_class: int = Field(default=50, ge=0)
 
 
-class Validation(BaseModel):
+class Validation(Group):
     """When photos differ too much to train on them, and when a model counts as weak. Sources: .env.example."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     stops: str = "labels,test,champion"
     photos: int = Field(default=2000, ge=100, le=10_000)  # Deepchecks looks at 10,000 at the most
@@ -102,10 +100,8 @@ class Validation(BaseModel):
         return {name: value for name, value in self.model_dump().items() if name.startswith("max_")}
 
 
-class Policy(BaseModel):
+class Policy(Group):
     """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     quality: Quality = Quality()
     near_duplicates: NearDuplicates = NearDuplicates()

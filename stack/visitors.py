@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from app import services
 from include.dataset.splits import bucket, split_of_bucket
 from include.errors import BaseDataMissing, NoModelYet, NotAPhoto
+from include.files import visible_files
 from include.images.decoding import decode
 from include.images.synthetic import draw_photo
 from include.lake.base import ObjectStore
@@ -43,7 +44,7 @@ def _photos(settings: Settings, seed: int) -> Iterator[tuple[str, bytes]]:
 
 def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
     """A base photo of the train split, mirrored and cut: near-duplicates of val and test photos must not train."""
-    files = sorted(path for path in (Path(settings.base_data) / source).rglob("*") if path.is_file())
+    files = visible_files(Path(settings.base_data) / source)
     for path in rng.sample(files, len(files)):
         body = path.read_bytes()
         if split_of_bucket(bucket(hashlib.sha256(body).hexdigest())) != "train":

@@ -9,7 +9,7 @@ from include.lake.base import ObjectStore
 from include.pages.images import add_pictures, small_pictures
 from include.pages.rendering import PAGES
 from include.question import Question
-from include.status import WAITING, Status
+from include.status import Status
 
 MAX_CLUSTERS = 150
 MAX_LABEL_ISSUES = 120
@@ -26,7 +26,7 @@ def render_card(
     used = photos[photos["status"] == Status.USED]
     members = _clustered(photos)
     issues = photos[photos["label_issue"]].sort_values(["label_quality", "key"])
-    waiting = photos[photos["status"].isin(list(WAITING))].sort_values("key")
+    waits = photos["status"].map(lambda status: Status(status).waits_for_review).astype(bool)
     return PAGES.get_template("card.html.j2").render(
         title=f"Dataset {digest[:12]}",
         question=question,
@@ -44,7 +44,7 @@ def render_card(
         oversized=int(photos["oversized"].sum()),
         issue_count=len(issues),
         issues=with_neighbours(store, issues.head(MAX_LABEL_ISSUES), used[used["split"] == "train"], cache),
-        waiting=waiting.to_dict("records"),
+        waiting=photos[waits].sort_values("key").to_dict("records"),
     )
 
 

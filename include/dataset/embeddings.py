@@ -1,6 +1,5 @@
 """Embeddings of photos by the pinned backbone: stored in the lake as facts, and cached on this machine's disk."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def write_embeddings(store: ObjectStore, keys: Sequence[str], embeddings: NDArra
         rows = np.empty(len(base), ROW)
         rows["sha256"] = [layout.parse_base(keys[place]).sha256 for place in base]
         rows["vector"] = embeddings[base]
-        members = hashlib.sha256("\n".join(keys[place] for place in base).encode()).hexdigest()
+        members = layout.members_of(keys[place] for place in base)
         store.write(layout.base_embeddings(VERSION, members), rows.tobytes())
     for key, vector in zip(keys, embeddings, strict=True):
         if key.startswith(layout.UPLOADS):

@@ -33,10 +33,8 @@ log = logging.getLogger(__name__)
 TEXT = ["key", "fingerprint", "problem"]
 WHOLE = ["bucket", "width", "height"]
 MEASURES = ["aspect_ratio", "brightness", "contrast", "darkest", "lightest", "entropy", "sharpness"]
-HASHES = [
-    "codes",
-    "upright",
-]  # bytes: uint8 (crops, orientations, 8), and the packed bits of bool (crops, orientations)
+# bytes: uint8 (crops, orientations, 8), and the packed bits of bool (crops, orientations)
+HASHES = ["codes", "upright"]
 COLUMNS = TEXT + WHOLE + MEASURES + HASHES
 THUMBNAIL = 40  # pixels: its smallest centre crop still has the 32 that near-duplicates are compared at
 
@@ -101,8 +99,7 @@ def read_thumbnails(store: ObjectStore, facts: pd.DataFrame) -> NDArray[np.uint8
 
 
 def unpack_hashes(facts: pd.DataFrame) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Codes, uint8 (photos, crops, orientations, 8), and which orientations may be canonical, bool
-    (photos, crops, orientations)."""
+    """Codes, uint8 (photos, crops, orientations, 8), and bool (photos, crops, orientations): which may be canonical."""
     codes = np.frombuffer(b"".join(facts["codes"]), np.uint8).reshape(-1, len(CENTRE_CROPS), ORIENTATIONS, 8)
     upright = np.frombuffer(b"".join(facts["upright"]), np.uint8)
     return codes, np.unpackbits(upright).astype(bool).reshape(-1, len(CENTRE_CROPS), ORIENTATIONS)
@@ -155,7 +152,7 @@ def _store(store: ObjectStore, facts: list[dict[str, Any]]) -> None:
     """Base facts as one part named by its members, so a repeated shard writes the same object; uploads one by one."""
     base = [fact for fact in facts if fact["key"].startswith(layout.BASE)]
     if base:
-        part = layout.base_facts(hashlib.sha256("\n".join(fact["key"] for fact in base).encode()).hexdigest())
+        part = layout.base_facts(layout.members_of(fact["key"] for fact in base))
         write_table(store, layout.thumbnails(part), pd.DataFrame(base, columns=["key", "thumbnail"]))
         write_table(store, part, _typed(base))  # last: a part that stands has its thumbnails
     for fact in facts:

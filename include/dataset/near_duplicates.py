@@ -25,9 +25,9 @@ def find_candidates(
     """Pairs of photos whose hashes are at most ``max_distance`` bits apart, one of them new.
 
     ``codes`` is uint8 (photos, crops, orientations, 8), ``upright`` bool (photos, crops, orientations), ``new`` bool
-    (photos,).
-    Each photo, whole and in its canonical orientation, queries all centre crops of all others in each orientation that
-    may be canonical.
+    (photos,). Each photo, whole and in its canonical orientation, queries all centre crops of all others in each
+    orientation that may be canonical.
+
     Yields int64 arrays (pairs, 5): query photo, its orientation, matching photo, its crop, its orientation.
     """
     query_turns = upright[:, 0].argmax(axis=1)

@@ -169,4 +169,4 @@ def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
 
 
 def _lake_seed(store: ObjectStore, question: Question) -> int:
-    return int(str(read_lake(store, question)["seed"]))
+    return int(read_lake(store, question)["seed"])

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from mlflow.entities import Metric
 
 from include.dataset.examples import is_positive
 from include.dataset.nearest_neighbours import with_neighbours
@@ -17,7 +16,7 @@ from include.lake.base import ObjectStore
 from include.question import Question
 from include.records import UPLOADS
 from include.settings import Settings
-from include.training.mlflow_runs import Mlflow
+from include.training.mlflow_runs import Mlflow, log_curves
 
 FOLDER = "evaluation"  # inside the MLflow run
 MAX_ERRORS = 24
@@ -81,12 +80,10 @@ def _log_predictions(client: Mlflow, mlflow_run: str, scores: pd.DataFrame) -> N
 
 
 def _log_metrics(client: Mlflow, mlflow_run: str, evaluation: dict[str, Any]) -> None:
-    """All at the time when the run began: MLflow keeps a point once by its name, step, time and value."""
     rule = evaluation["decision_rule"]
     values = {name: value for name, value in rule.items() if name != "positive_classes"}
     for name, interval in evaluation["slices"]["base"].items():
         for bound, value in interval.items():
             path = f"test/{name}" if bound == "value" else f"test interval/{name} {bound}"  # MLflow groups by them
             values[path] = value
-    began = client.get_run(mlflow_run).info.start_time
-    client.log_batch(mlflow_run, [Metric(name, value, began, step=0) for name, value in values.items()])
+    log_curves(client, mlflow_run, [values])

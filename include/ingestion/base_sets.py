@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from include.errors import BadSetting, BaseDataMissing, OtherLake
 from include.files import visible_files
@@ -18,7 +19,7 @@ from include.settings import SAMPLE, Settings
 log = logging.getLogger(__name__)
 
 
-def claim_lake(store: ObjectStore, settings: Settings) -> dict[str, object]:
+def claim_lake(store: ObjectStore, settings: Settings) -> dict[str, Any]:
     """Write once which base set, question and seed the lake holds; returns what it holds.
 
     Raises OtherLake where the lake belongs to another base set or question, BadSetting where the sample is asked for
@@ -27,7 +28,7 @@ def claim_lake(store: ObjectStore, settings: Settings) -> dict[str, object]:
     check_sample(settings)
     question = settings.question.model_dump(mode="json")
     claim = {"base_set": settings.base_set, "seed": settings.seed, "question": question}
-    owner: dict[str, object] = json.loads(create_or_read(store, layout.LAKE, to_json(claim)))
+    owner: dict[str, Any] = json.loads(create_or_read(store, layout.LAKE, to_json(claim)))
     if owner["base_set"] != settings.base_set:
         raise OtherLake(
             f"this lake holds the base set {owner['base_set']!r}, not {settings.base_set!r}: "
@@ -44,7 +45,7 @@ def check_sample(settings: Settings) -> None:
         raise BadSetting(f"the drawn sample has no {sources}: set CAT_BASE_DATA to a folder that holds them")
 
 
-def check_question(owner: dict[str, object], question: Question) -> None:
+def check_question(owner: dict[str, Any], question: Question) -> None:
     """Raises OtherLake where the lake's ``lake.json`` names another question, or none, as older lakes do."""
     held = owner.get("question")
     if held is None or Question.model_validate(held).digest != question.digest:
@@ -55,9 +56,9 @@ def check_question(owner: dict[str, object], question: Question) -> None:
         )
 
 
-def read_lake(store: ObjectStore, question: Question) -> dict[str, object]:
+def read_lake(store: ObjectStore, question: Question) -> dict[str, Any]:
     """What ``claim_lake`` wrote. Raises ObjectNotFound before the first ingest, OtherLake for another question."""
-    owner: dict[str, object] = json.loads(store.read(layout.LAKE))
+    owner: dict[str, Any] = json.loads(store.read(layout.LAKE))
     check_question(owner, question)
     return owner
 

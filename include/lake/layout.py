@@ -1,5 +1,7 @@
 """Every key of the lake. No other module builds one from text."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -63,8 +65,13 @@ def tombstone(photo_id: str) -> str:
     return f"{TOMBSTONES}{photo_id}.json"
 
 
+def members_of(keys: Iterable[str]) -> str:
+    """The sha256 of the keys in a part, in their order: the same photos make the same part."""
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+
 def base_facts(members: str) -> str:
-    """A part of the base photos' facts; ``members`` is the sha256 of the keys in it."""
+    """A part of the base photos' facts; ``members`` as ``members_of`` names them."""
     return f"{BASE_FACTS}{members}.parquet"
 
 
@@ -99,12 +106,12 @@ def quarantine(key: str) -> str:
 
 
 def shard(run: str, number: int) -> str:
-    return f"runs/{run_name(run)}/shards/{number:05}.json"
+    return _of_run(run, f"shards/{number:05}.json")
 
 
 def progress(run: str, task: str = "") -> str:
     """The progress of a long task of a run; without ``task`` the prefix of all."""
-    return f"runs/{run_name(run)}/progress/{task}" + (".json" if task else "")
+    return _of_run(run, f"progress/{task}" + (".json" if task else ""))
 
 
 def shard_progress(shard: str) -> str:

@@ -1,4 +1,4 @@
-"""Thumbnails for HTML pages: of base photos only, never of uploads."""
+"""Pictures in HTML pages: data URLs, and thumbnails of base photos, never of uploads."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ SIDE = 128  # pixels of the longer side, at most
 
 
 def small_pictures(store: ObjectStore, keys: Iterable[str]) -> dict[str, str]:
-    """Thumbnails of the base photos among ``keys``, by key, as base64 of a JPEG. Raises ObjectNotFound or NotAPhoto."""
+    """Thumbnails of the base photos among ``keys``, by key, as data URLs. Raises ObjectNotFound or NotAPhoto."""
     base = sorted({key for key in keys if key.startswith(layout.BASE)})
     return dict(zip(base, map(_thumbnail, read_many(store, base)), strict=True))
 
@@ -36,7 +36,7 @@ def _thumbnail(body: bytes) -> str:
     image.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return data_url(buffer.getvalue(), "image/jpeg")
 
 
 def data_url(body: bytes, media_type: str) -> str:

@@ -82,16 +82,15 @@ def _compare(store: ObjectStore, run: str, params: RetrainParams, settings: Sett
     champion = champion_version(client)
     if champion and champion == registered["version"]:  # a cleared run: compare it with what it replaced
         champion = predecessor_of(client, champion)
-    challenger, predecessor = (
-        score_version(client, version, settings.question, store, test["key"]) if version else None
-        for version in (registered["version"], champion)
-    )
-    assert challenger is not None  # a run has a version
+
+    def score(version: str) -> VersionScores:
+        return score_version(client, version, settings.question, store, test["key"])
+
     return decide(
         is_positive(test),
         (test["source"] != UPLOADS).to_numpy(bool),
-        challenger,
-        predecessor,
+        score(registered["version"]),
+        score(champion) if champion else None,
         min_precision=params.min_precision,
         min_recall=params.min_recall,
         seed=settings.seed,

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import keras
 import pandas as pd
@@ -74,9 +74,8 @@ def fine_tuning(head: keras.Model, settings: Settings, *, epochs: int) -> Traini
 
     weights = b"".join(values.tobytes() for values in head.get_weights())
     name = f"fine_tuning of {hashlib.sha256(weights).hexdigest()}"  # another head resumes no checkpoint of this one
-    sizes = SIZE, FINE_TUNE_BATCH
-    job = TrainingJob(name, build, settings.question, *sizes, FINE_TUNE_RATE, epochs, settings.seed)
-    return replace(job, cure="set the param fine_tune_epochs to 0")
+    sizes, cure = (SIZE, FINE_TUNE_BATCH), "set the param fine_tune_epochs to 0"
+    return TrainingJob(name, build, settings.question, *sizes, FINE_TUNE_RATE, epochs, settings.seed, cure=cure)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_photos_stand_beside_the_most_similar_ones_with_pictures_of_base_photos(
     assert second["neighbours"][0]["key"] == keys[3]
     upload, base = first["neighbours"][:2]
     assert (upload["picture"], upload["photo_id"]) == (None, "given")
-    with Image.open(BytesIO(base64.b64decode(base["picture"]))) as picture:
+    with Image.open(BytesIO(base64.b64decode(base["picture"].removeprefix("data:image/jpeg;base64,")))) as picture:
         assert picture.format == "JPEG"
     photos_read = [key for key in seen if key in keys]
     assert sorted(photos_read) == sorted(keys[:4]), "each base photo once, and no upload"

@@ -16,6 +16,7 @@ from PIL import Image
 from include.evaluation.page import render_page, summarize
 from include.evaluation.plots import draw_confusion, draw_precision_recall, draw_reliability, draw_slices
 from include.evaluation.slices import Slice, slice_metrics
+from include.pages.images import data_url
 from include.question import NEGATIVE, POSITIVE, Question
 from include.records import DecisionRule
 from tests.models import QUESTION
@@ -57,7 +58,7 @@ def plots(slices: list[Slice], threshold: float = 0.4) -> dict[str, Figure]:
 
 def errors(count: int) -> list[dict]:
     """Each beside a base photo, which is shown, and an upload, which is not."""
-    teal = base64.b64encode(plain("teal")).decode()
+    teal = data_url(plain("teal"), "image/jpeg")
     cat = {"key": "base/cats/1", "source": "cats", "label": POSITIVE, "picture": teal}
     upload = {"key": "uploads/u7/photo.jpg", "source": "uploads", "label": NEGATIVE, "picture": None, "photo_id": "u7"}
     wrong = {"key": "base/dogs/1", "source": "dogs", "label": NEGATIVE, "picture": teal, "probability": 0.93}

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -122,8 +121,17 @@ class Killed(BaseException):
     """Nothing catches it: what would have come after it never happens."""
 
 
-def die(*_: Any, **__: Any) -> None:
-    raise Killed
+@contextmanager
+def killed_at(target: object, step: str) -> Iterator[None]:
+    """The block must reach ``step`` of ``target``, and ends there."""
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target, step, die)
+        with pytest.raises(Killed):
+            yield
 
 
 def register_garbage(client: Mlflow, mlflow_run: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from include.promotion import deploy
 from include.registry.versions import ALIAS, champion_version, predecessor_of, promote
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow
-from tests.promotion.conftest import RUN, Killed, LiveStandIn, die, write_decision
+from tests.promotion.conftest import RUN, LiveStandIn, killed_at, write_decision
 
 
 def redeploy(lake: ObjectStore) -> dict[str, str | None]:
@@ -174,42 +174,36 @@ def test_after_a_roll_back_the_task_may_be_cleared(
 
 
 def test_after_a_kill_between_tag_and_alias_the_next_try_completes(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
 ) -> None:
     client.set_registered_model_alias(client.name, ALIAS, old)
     write_decision(lake, new, old)
-    with monkeypatch.context() as patch:
-        patch.setattr(Mlflow, "set_registered_model_alias", die)
-        with pytest.raises(Killed):
-            redeploy(lake)
+    with killed_at(Mlflow, "set_registered_model_alias"):
+        redeploy(lake)
     assert (champion_version(client), predecessor_of(client, new)) == (old, old)
     assert redeploy(lake) == {"version": new, "replaced": old}
     assert champion_version(client) == new
 
 
 def test_after_a_kill_before_the_server_confirmed_the_next_try_completes(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
 ) -> None:
     client.set_registered_model_alias(client.name, ALIAS, old)
     write_decision(lake, new, old)
-    with monkeypatch.context() as patch:
-        patch.setattr(deploy, "wait_for_server", die)
-        with pytest.raises(Killed):
-            redeploy(lake)
+    with killed_at(deploy, "wait_for_server"):
+        redeploy(lake)
     assert champion_version(client) == new
     assert redeploy(lake) == {"version": new, "replaced": old}
 
 
 def test_after_a_kill_before_the_roll_back_the_next_try_rolls_back(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
 ) -> None:
     client.set_registered_model_alias(client.name, ALIAS, old)
     write_decision(lake, new, old)
     live.serves = old
-    with monkeypatch.context() as patch:
-        patch.setattr(deploy, "roll_back_alias", die)
-        with pytest.raises(Killed):
-            redeploy(lake)
+    with killed_at(deploy, "roll_back_alias"):
+        redeploy(lake)
     assert champion_version(client) == new
     with pytest.raises(NotDeployed, match=f"`champion` is {old} now"):
         redeploy(lake)
