@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import pytest
 
 from include.lake.base import ObjectStore
@@ -19,6 +20,10 @@ from include.lake.s3 import S3Store, connect
 
 BIN = Path(sys.executable).parent
 FAKE_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
