@@ -25,7 +25,7 @@ DISTANCE = 0.05  # between the sources in each feature, in standard deviations
 def main() -> None:
     job = Job.from_argument()
     store, watch = LocalStore(Path(job.lake)), Stopwatch(job)
-    write_table(store, layout.run_deduplicated(RUN), make_photos(store, job.synthetic))
+    write_table(store, layout.run_deduplicated(RUN, steps.rules_of(Policy())), make_photos(store, job.synthetic))
     watch.lap("making up photos")
     steps.check_labels(store, RUN, Settings(policy=Policy()))
     return_result({"photos": job.synthetic, "seconds": watch.lap("check_labels"), "peak_bytes": peak_bytes()})

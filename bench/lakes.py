@@ -11,7 +11,6 @@ from include.dataset.facts import describe, list_new_images
 from include.ingestion.base_sets import claim_lake, ingest_source
 from include.ingestion.snapshot import snapshot_base, snapshot_uploads
 from include.lake import layout
-from include.lake.formats import read_table
 from include.lake.local import LocalStore
 from include.settings import Settings
 
@@ -43,7 +42,9 @@ def move(store: LocalStore, key: str, source: str) -> str:
 
 
 def collect(store: LocalStore, settings: Settings) -> None:
-    """The tasks of `collect`: a snapshot of the lake, and facts and embeddings of what is new."""
+    """The tasks of `collect`: a snapshot of the lake as it is now, and facts and embeddings of what is new."""
+    for key in list(store.keys(layout.of_run(RUN))):
+        store.delete(key)  # else the run keeps the photos of its first snapshot
     snapshot_base(store, RUN, QUESTION)
     snapshot_uploads(store, RUN)
     for shard in list_new_images(store, RUN, cache=settings.embedding_cache, shard_size=settings.shard_size):
@@ -61,5 +62,5 @@ def check(store: LocalStore, settings: Settings) -> pd.DataFrame:
     collect(store, settings)
     steps.deduplicate(store, RUN, settings.policy)
     steps.check_labels(store, RUN, settings)
-    steps.sample(store, RUN, QUESTION, images_per_source=settings.images_per_source)
-    return read_table(store, layout.run_sample(RUN))
+    steps.sample(store, RUN, settings, images_per_source=settings.images_per_source)
+    return steps.read_sample(store, RUN, settings, images_per_source=settings.images_per_source)

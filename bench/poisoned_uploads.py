@@ -24,7 +24,7 @@ from include.lake import layout
 from include.lake.local import LocalStore
 from include.promotion.evaluate import fit_rule
 from include.promotion.gate import average_precision_differences, decide
-from include.records import LABELS, UPLOADS, DecisionRule, RetrainParams, UploadRecord, VersionScores
+from include.records import LABELS, UPLOADS, DecisionRule, ModelVersion, RetrainParams, UploadRecord, VersionScores
 from include.settings import Settings
 from include.status import Status
 from include.training.head import score_embeddings
@@ -142,7 +142,7 @@ def _train(store: LocalStore, uploads: list[Upload], settings: Settings) -> Trai
     test = manifest[manifest["split"] == "test"]
     embeddings = read_embeddings(store, test["key"], settings.embedding_cache)
     logits = Logits(test, score_embeddings(head, embeddings))
-    rule, _ = fit_rule(store, RUN, manifest, logits, settings, params)
+    rule, _ = fit_rule(store, RUN, manifest, logits, Hyperparameters(), settings, params)
     keys = uploaded.loc[uploaded["status"] == Status.USED, "key"]
     used = count([by_id[layout.photo_id_of(key)] for key in keys])
     by_threshold = {threshold: count_used(uploaded, by_id, threshold) for threshold in THRESHOLDS}
@@ -163,7 +163,7 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
 
 def _score(version: str, model: Trained, embeddings: NDArray[np.float16]) -> VersionScores:
     probability = positive_probability(score_embeddings(model.head, embeddings), model.rule)
-    return VersionScores(version, probability, model.rule.threshold)
+    return VersionScores(ModelVersion(version, version), probability, model.rule.threshold)
 
 
 def _save(store: LocalStore, upload: Upload) -> str:

@@ -44,7 +44,8 @@ def main() -> None:
     train = train_scratch if settings.network == "scratch" else train_default
     network, result = train(job, store, manifest, settings, params)
     holdout = predict_holdout(store, manifest, network, settings, params)
-    rule, _ = fit_rule(store, RUN, manifest, holdout, settings, params)
+    chosen = read_chosen(store, RUN, DATASET)
+    rule, _ = fit_rule(store, RUN, manifest, holdout, chosen, settings, params)
     test = holdout.of("test")
     probability = positive_probability(test.values, rule)
     result["test"] = model_metrics(test.photos, probability, threshold=rule.threshold)
@@ -85,7 +86,7 @@ def train_default(
     seconds["embeddings"] = watch.lap("embeddings")
     tune(store, RUN, DATASET, params, settings=settings)
     seconds["tuning"] = watch.lap("tuning")
-    head, curves = fit_default_head(store, manifest, read_chosen(store, RUN), settings, epochs=params.epochs)
+    head, curves = fit_default_head(store, manifest, read_chosen(store, RUN, DATASET), settings, epochs=params.epochs)
     network = build_served_network(head)
     seconds["head"] = watch.lap(f"the head with {len(curves)} epochs")
     seconds["training"] = sum(seconds.values())

@@ -15,7 +15,8 @@ task at once; errors of network and machine are retried. If `validate` failed, t
 `runs/<run>/validation.html`. A broken photo never fails a run; it goes to `quarantine/` with a reason. `check_model`
 warns in its log and in MLflow (`evaluation/model_checks.html`) and never fails a run. A failed `redeploy` has put the
 alias back, unless somebody moved it meanwhile: clear it, or trigger with `force`. Every task can be cleared and run
-again: no run registers two models, and the gate decides once.
+again. A cleared run keeps its photos; for newer ones trigger another. What earlier tasks left is used again only if it
+was made from the same: no run registers two models of the same, and the gate decides once about each.
 """
 
 from airflow.sdk import Label, dag, task, task_group
@@ -43,8 +44,10 @@ def retrain():
     @task.short_circuit
     def anything_new(*, run_id: str, params: dict) -> bool:
         from include.ingestion.snapshot import anything_new
+        from include.promotion.cleared import check_champion_unmoved
         from include.records import RetrainParams
 
+        check_champion_unmoved(open_lake(SETTINGS), run_id, SETTINGS)
         return anything_new(open_lake(SETTINGS), run_id, RetrainParams.of(params), SETTINGS)
 
     @task
@@ -76,21 +79,24 @@ def retrain():
     def sample(*, run_id: str, params: dict) -> str:
         from include.dataset.steps import sample
 
-        return sample(open_lake(SETTINGS), run_id, SETTINGS.question, images_per_source=params["images_per_source"])
+        return sample(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=params["images_per_source"])
 
     @task
-    def validate(*, run_id: str) -> dict:
+    def validate(*, run_id: str, params: dict) -> dict:
         from include.registry.versions import champion_dataset
         from include.training.mlflow_runs import connect
         from include.validation.data import validate
 
-        return validate(open_lake(SETTINGS), run_id, SETTINGS, champion=champion_dataset(connect(SETTINGS)))
+        images, champion = params["images_per_source"], champion_dataset(connect(SETTINGS))
+        return validate(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, champion=champion)
 
     @task
     def publish_dataset(*, run_id: str, params: dict) -> str:
-        from include.dataset.steps import publish
+        from urllib.parse import quote
 
-        url, images = f"{SETTINGS.airflow_url}/dags/retrain/runs/{run_id}", params["images_per_source"]
+        from include.dataset.publish import publish
+
+        url, images = f"{SETTINGS.airflow_url}/dags/retrain/runs/{quote(run_id)}", params["images_per_source"]
         return publish(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, run_url=url)
 
     @task(**TRAINING_ARGS)

@@ -157,13 +157,27 @@ class DecisionRule:
 
 
 @dataclass(frozen=True)
+class ModelVersion:
+    """A registered version of the model. It is ``sha256``, the sum over its files; its ``number`` is for people, since
+    a registry that is made anew counts from 1 again.
+    """
+
+    number: str
+    sha256: str
+
+    def __str__(self) -> str:
+        """As people call it."""
+        return self.number
+
+
+@dataclass(frozen=True)
 class VersionScores:
     """The scores of one model version on the test photos: P(positive), float64, shape (photos,), NaN where it failed.
 
     ``problem`` says why a version cannot be scored at all; its probabilities are then empty.
     """
 
-    version: str
+    version: ModelVersion
     probability: NDArray[np.float64]
     threshold: float
     problem: str | None = None
@@ -183,14 +197,14 @@ class Decision:
     """What the gate decided: whether ``challenger`` replaces ``predecessor`` (none: there was no champion)."""
 
     better: bool
-    challenger: str
-    predecessor: str | None
+    challenger: ModelVersion
+    predecessor: ModelVersion | None
     rules: tuple[Rule, ...]
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        rules = tuple(Rule(**rule) for rule in given["rules"])
-        return cls(given["better"], given["challenger"], given["predecessor"], rules)
+        rules, before = tuple(Rule(**rule) for rule in given["rules"]), given["predecessor"]
+        return cls(given["better"], ModelVersion(**given["challenger"]), before and ModelVersion(**before), rules)
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def picture_evaluation(page: Page, settings: Settings, path: Path) -> None:
     version = champion_version(client)
     if version is None:
         raise StackError("there is no champion yet: run `make demo`")
-    run = client.get_model_version(client.name, version).run_id
+    run = client.get_model_version(client.name, version.number).run_id
     with tempfile.TemporaryDirectory() as scratch:
         html = Path(client.download_artifacts(run, "evaluation/evaluation.html", scratch))
         page.set_viewport_size(PAGE)

@@ -80,7 +80,7 @@ def _metrics(summary: dict[str, Any]) -> Table:
 def _gate(summary: dict[str, Any]) -> Table:
     decision = summary["decision"]
     outcome = "better: redeployed" if decision["better"] else "not better: the champion stays"
-    table = Table("rule", "passed", "reason", title=f"Gate: version {decision['challenger']} is {outcome}")
+    table = Table("rule", "passed", "reason", title=f"Gate: version {decision['challenger']['number']} is {outcome}")
     for rule in decision["rules"]:
         table.add_row(rule["name"], "yes" if rule["passed"] else "[red]no[/]", rule["reason"])
     return table

@@ -7,12 +7,14 @@ import keras
 import mlflow
 import numpy as np
 
+from include.lake import layout
 from include.question import Question
-from include.records import DecisionRule
+from include.records import DecisionRule, ModelVersion
 from include.registry import versions
 from include.settings import Settings
 from include.training import mlflow_runs
 from include.training.losses import HEAD, POOL
+from include.training.mlflow_runs import DATASET_TAG, RUN_TAG
 from include.training.pixel_cache import Pixels
 
 QUESTION = Question()
@@ -39,11 +41,11 @@ def red_network(*, sign: float = 1.0, size: int = 32) -> keras.Model:
     return network
 
 
-def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> str:
+def add_version(*, sign: float = 1.0, run: str = "r1", dataset: str = "d1") -> ModelVersion:
     """Register a version in the tracking server that the settings name; the one of a run is made once."""
     settings = Settings()
     client = mlflow_runs.connect(settings)
-    if found := versions.version_of_run(client, run, dataset):
+    if found := versions.version_of(client, {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}):
         return found
     mlflow.set_experiment(client.name)
     with mlflow.start_run() as active, tempfile.TemporaryDirectory() as scratch:

@@ -1,90 +1,64 @@
-"""The tasks that turn a snapshot into a dataset version; and the proof that its digest can be computed again."""
+"""The tasks that decide which photos of a snapshot are used; and the proof that a digest can be computed again."""
 
-import logging
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from include.backbone import VERSION
 from include.dataset import deduplication, label_issues, splits
-from include.dataset.card import render_card, render_clusters
 from include.dataset.duplicate_pairs import update_pairs
 from include.dataset.embeddings import read_embeddings
 from include.dataset.facts import HASHES, read_facts
-from include.dataset.manifest import check_splits, digest_of, read_manifest, read_report, to_manifest
-from include.errors import DatasetError
+from include.dataset.manifest import digest_of, read_manifest, read_report, to_manifest
+from include.errors import DatasetError, ObjectNotFound
 from include.ingestion.base_sets import read_lake
 from include.ingestion.snapshot import POLICY_VERSION, read_snapshot
 from include.ingestion.uploads import fingerprint, lake_secret
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_table, write_json, write_table
+from include.lake.formats import json_sha256, read_table, write_table
 from include.question import Question
-from include.records import UPLOADS
 from include.settings import Policy, Settings
-from include.status import Status
-
-log = logging.getLogger(__name__)
-
-IDENTITY = ["key", "source", "split", "label", "label_origin"]
-STATUS_COLUMNS = [*IDENTITY, "status", "reason", "cluster", "oversized", "label_issue", "label_quality"]
 
 
 def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
     """Task: every photo of the snapshot with its facts, and the status of near-duplicates and conflicting labels."""
     photos = mark_near_duplicates(store, gather(store, run), policy)
-    return write_table(store, layout.run_deduplicated(run), photos)
+    return write_table(store, layout.run_deduplicated(run, rules_of(policy)), photos)
 
 
 def check_labels(store: ObjectStore, run: str, settings: Settings) -> str:
     """Task: the status of photos whose label is probably wrong."""
-    photos = read_table(store, layout.run_deduplicated(run))
+    rules = rules_of(settings.policy)
+    photos = _made_before(store, layout.run_deduplicated(run, rules), "deduplicate")
     photos = check_all_labels(store, photos, settings.policy, settings.question, settings.embedding_cache)
-    return write_table(store, layout.run_labels(run), photos)
+    return write_table(store, layout.run_labels(run, rules), photos)
 
 
-def sample(store: ObjectStore, run: str, question: Question, *, images_per_source: int) -> str:
+def sample(store: ObjectStore, run: str, settings: Settings, *, images_per_source: int) -> str:
     """Task: which photos this run uses, and which wait for a review."""
-    photos = read_table(store, layout.run_labels(run))
-    sampled = sample_photos(photos, images_per_source=images_per_source, seed=_lake_seed(store, question))
-    return write_table(store, layout.run_sample(run), sampled)
+    photos = _made_before(store, layout.run_labels(run, rules_of(settings.policy)), "check_labels")
+    seed = _lake_seed(store, settings.question)
+    sampled = sample_photos(photos, images_per_source=images_per_source, seed=seed)
+    return write_table(store, layout.run_sample(run, rules_of(settings.policy, images_per_source)), sampled)
 
 
-def publish(store: ObjectStore, run: str, settings: Settings, *, images_per_source: int, run_url: str = "") -> str:
-    """Task: write the manifest under its digest, a report, the status of every photo, and the card.
-
-    Returns the digest. Raises DatasetError when a split lacks one of the two labels.
-    """
-    photos = read_table(store, layout.run_sample(run))
-    manifest = to_manifest(photos, settings.question)
-    check_splits(manifest)
-    digest = digest_of(manifest)
-    write_table(store, layout.manifest(digest), manifest)
-    report = {"digest": digest, "run": run, "images_per_source": images_per_source}
-    report |= {"policy": settings.policy.model_dump(), "question": settings.question.model_dump(mode="json")}
-    report |= {"policy_version": POLICY_VERSION, "backbone": VERSION} | summarize(photos)
-    write_json(store, layout.dataset_report(digest), report)
-    write_table(store, layout.dataset_statuses(digest), photos[STATUS_COLUMNS].sort_values("key"))
-    store.write(layout.dataset_clusters(digest), render_clusters(store, photos, digest=digest).encode())
-    cache = settings.embedding_cache
-    card = render_card(store, photos, settings.question, digest=digest, run=run, run_url=run_url, cache=cache)
-    store.write(layout.dataset_card(digest), card.encode())
-    _keep_validation(store, run, digest)
-    log.info("dataset %s: %d photos; statuses: %s", digest[:12], len(manifest), report["statuses"])
-    return digest
+def read_sample(store: ObjectStore, run: str, settings: Settings, *, images_per_source: int) -> pd.DataFrame:
+    """What `sample` left. Raises DatasetError where it ran with other settings."""
+    return _made_before(store, layout.run_sample(run, rules_of(settings.policy, images_per_source)), "sample")
 
 
-def _keep_validation(store: ObjectStore, run: str, digest: str) -> None:
-    """The results of the task `validate` stay with the dataset version that they passed."""
-    pages = {
-        layout.run_validation(run): layout.dataset_validation(digest),
-        layout.run_validation_page(run): layout.dataset_validation_page(digest),
-    }
-    for source, target in pages.items():
-        if store.exists(source):
-            store.write(target, store.read(source))
+def rules_of(policy: Policy, images_per_source: int | None = None) -> str:
+    """The digest of the rules that a table of a run follows from; its key contains it, so none is taken for another."""
+    return json_sha256([policy.model_dump(), POLICY_VERSION, VERSION, images_per_source])[:12]
+
+
+def _made_before(store: ObjectStore, key: str, task: str) -> pd.DataFrame:
+    try:
+        return read_table(store, key)
+    except ObjectNotFound:
+        problem = f"there is no {key}: the settings, or the code, have changed since the task {task} of this run"
+        raise DatasetError(f"{problem}; clear the task {task} and all that follow it") from None
 
 
 def rebuild(store: ObjectStore, digest: str, question: Question, *, cache: Path) -> pd.DataFrame:
@@ -142,30 +116,6 @@ def check_all_labels(
 
 def sample_photos(photos: pd.DataFrame, *, images_per_source: int, seed: int) -> pd.DataFrame:
     return splits.sample(splits.hold_for_review(photos), images_per_source=images_per_source, seed=seed)
-
-
-def summarize(photos: pd.DataFrame) -> dict[str, Any]:
-    """Counts per source and split, and statuses: counted per source; photo by photo for uploads and excluded photos."""
-    used = photos[photos["status"] == Status.USED]
-    listed = photos[(photos["source"] == UPLOADS) | ~photos["status"].isin([Status.USED, Status.NOT_SAMPLED])]
-    return {
-        "images": _counts(used, "split"),
-        "labels": _counts(used, "label"),
-        "statuses": _counts(photos, "status"),
-        "photos": [_status(photo) for photo in listed.sort_values("key").to_dict("records")],
-    }
-
-
-def _status(photo: dict[Hashable, Any]) -> dict[str, Any]:
-    names = ("key", "split", "label", "status", "reason")
-    return {name: None if pd.isna(photo[name]) else photo[name] for name in names}
-
-
-def _counts(photos: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    for (source, value), count in photos.groupby(["source", column]).size().items():
-        counts.setdefault(str(source), {})[str(value)] = int(count)
-    return counts
 
 
 def _lake_seed(store: ObjectStore, question: Question) -> int:

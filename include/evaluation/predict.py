@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from include.dataset.embeddings import read_embeddings
 from include.dataset.examples import Examples, load_examples
+from include.errors import ModelError
 from include.ingestion.snapshot import read_snapshot
 from include.lake.base import ObjectStore
 from include.records import RetrainParams
 from include.settings import Settings
 from include.training.fit import score
 from include.training.head import extract_head, fit_head, folds_of, out_of_fold_logits, score_embeddings
-from include.training.hyperparameters import read_chosen
+from include.training.hyperparameters import Hyperparameters
 from include.training.pixel_cache import load_pixels
 
 
@@ -29,6 +30,14 @@ class Logits:
     def of(self, split: str) -> "Logits":
         rows = (self.photos["split"] == split).to_numpy(bool)
         return Logits(self.photos[rows], self.values[rows])
+
+
+def check_finite(logits: Logits) -> None:
+    """Raises ModelError where a photo has a score that is not a finite number."""
+    broken = int((~np.isfinite(logits.values)).any(axis=1).sum())
+    if broken:
+        problem = f"the network has no finite score for {broken} of {len(logits.photos)} photos"
+        raise ModelError(f"{problem}: lower CAT_LEARNING_RATE, or CAT_L2_PENALTY, and clear the task train")
 
 
 def is_frozen(settings: Settings, params: RetrainParams) -> bool:
@@ -49,13 +58,18 @@ def predict_holdout(
 
 
 def predict_out_of_fold(
-    store: ObjectStore, run: str, manifest: pd.DataFrame, settings: Settings, params: RetrainParams
+    store: ObjectStore,
+    run: str,
+    manifest: pd.DataFrame,
+    chosen: Hyperparameters,
+    settings: Settings,
+    params: RetrainParams,
 ) -> Logits:
-    """The logits of train and val, each photo by a head with the run's hyperparameters that did not see its fold."""
+    """The logits of train and val, each photo by a head with the chosen hyperparameters that did not see its fold."""
     photos = manifest[manifest["split"] != "test"]
     _, uploads = read_snapshot(store, run)
     examples = load_examples(store, photos, settings.question, settings.embedding_cache)
-    chosen, penalty, seed = read_chosen(store, run), settings.l2_penalty, settings.seed
+    penalty, seed = settings.l2_penalty, settings.seed
 
     def fit(part: Examples) -> keras.Model:
         return fit_head(part, None, chosen, l2_penalty=penalty, epochs=params.epochs, seed=seed)

@@ -13,8 +13,8 @@ from include.ingestion.base_sets import read_lake
 from include.ingestion.reviews import keys_about, read_records, reviewed_label
 from include.ingestion.uploads import collect_uploads
 from include.lake import layout
-from include.lake.base import ObjectStore
-from include.lake.formats import read_json, read_table, write_json, write_table
+from include.lake.base import ObjectStore, create_or_read
+from include.lake.formats import parse_table, read_json, read_table, to_parquet, write_json
 from include.question import Question
 from include.records import CONTRACT, RetrainParams, Review
 from include.settings import Settings
@@ -28,10 +28,12 @@ UPLOAD_COLUMNS = ["key", "photo_id", "source", *LABEL_COLUMNS, "session"]
 
 
 def snapshot_base(store: ObjectStore, run: str, question: Question) -> str:
-    """Freeze the list of base photos; returns the key of its table.
+    """Freeze the list of base photos; returns the key of its table. A run that is cleared keeps its first list.
 
-    Raises DatasetError for an empty lake, OtherLake for a lake of another question.
+    Raises DatasetError for an empty lake, or where photos of the run are gone; OtherLake for a lake of another
+    question; InvalidKey for a run id that cannot be a key.
     """
+    key = layout.run_base(run)
     photos = [(key, layout.parse_base(key)) for key in store.keys(layout.BASE)]
     photos = [(key, photo) for key, photo in photos if photo.source in question.sources]
     if not photos:
@@ -42,12 +44,26 @@ def snapshot_base(store: ObjectStore, run: str, question: Question) -> str:
         reviewed_label(question.label_of(photo.source), "source", reviews.get(photo.sha256)) for _, photo in photos
     ]
     rows = [{"key": key, **photo._asdict(), **label} for (key, photo), label in zip(photos, labels, strict=True)]
-    return write_table(store, layout.run_base(run), _table(rows, BASE_COLUMNS))
+    return _freeze(store, key, _table(rows, BASE_COLUMNS), run)
 
 
 def snapshot_uploads(store: ObjectStore, run: str) -> str:
-    """Freeze the uploads and their labels; returns the key of their table."""
-    return write_table(store, layout.run_uploads(run), _table(collect_uploads(store), UPLOAD_COLUMNS))
+    """Freeze the uploads and their labels; returns the key of their table. A run that is cleared keeps its first one.
+
+    Raises DatasetError where uploads of the run are gone, InvalidKey for a run id that cannot be a key.
+    """
+    return _freeze(store, layout.run_uploads(run), _table(collect_uploads(store), UPLOAD_COLUMNS), run)
+
+
+def _freeze(store: ObjectStore, key: str, photos: pd.DataFrame, run: str) -> str:
+    frozen = parse_table(create_or_read(store, key, to_parquet(photos)))
+    gone = frozen.loc[~frozen["key"].isin(photos["key"]), "key"]
+    if len(gone):
+        problem = f"{len(gone)} photos of the run {run!r} are gone from the lake, for example {gone.iloc[0]}"
+        raise DatasetError(f"{problem}: it cannot be repeated. Trigger retrain again, for the photos of now")
+    if later := len(photos) - len(frozen):
+        log.info("%d photos came after the first try of this run: they count from the next run on", later)
+    return key
 
 
 def read_snapshot(store: ObjectStore, run: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -59,8 +75,7 @@ def anything_new(store: ObjectStore, run: str, params: RetrainParams, settings: 
     """False when this run would repeat the last decided one: same photos, labels, reviews, params, policy, backbone
     and contract of model versions.
     """
-    effective = params.effective() | settings.recipe | settings.policy.model_dump()
-    effective |= {"contract": CONTRACT, "backbone": VERSION}
+    effective = effective_inputs(params, settings)
     digest = input_digest(*read_snapshot(store, run), effective=effective)
     write_json(store, layout.run_inputs(run), {"input_digest": digest, "effective": effective})
     last = read_json(store, layout.LATEST_RUN) if store.exists(layout.LATEST_RUN) else {}
@@ -71,8 +86,14 @@ def anything_new(store: ObjectStore, run: str, params: RetrainParams, settings: 
     return True
 
 
+def effective_inputs(params: RetrainParams, settings: Settings) -> dict[str, Any]:
+    """All besides the photos that a run's result depends on."""
+    effective = params.effective() | settings.recipe | settings.policy.model_dump()
+    return effective | {"contract": CONTRACT, "backbone": VERSION}
+
+
 def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, effective: dict[str, Any]) -> str:
-    """sha256 over all that a run's result depends on; uploads with a tombstone are not in the tables."""
+    """sha256 over all that a run's result depends on; what has a tombstone is not in the tables."""
     digest = hashlib.sha256(json.dumps([POLICY_VERSION, effective], sort_keys=True).encode())
     for table in (base, uploads):
         table = table[["key", "label", "label_origin", "review"]]
@@ -80,10 +101,12 @@ def input_digest(base: pd.DataFrame, uploads: pd.DataFrame, *, effective: dict[s
     return digest.hexdigest()
 
 
-def mark_decided(store: ObjectStore, run: str) -> None:
-    """The gate has decided this run: from now on a run with the same inputs has nothing to do."""
-    inputs = read_json(store, layout.run_inputs(run))
-    write_json(store, layout.LATEST_RUN, {"run": run, "input_digest": inputs["input_digest"]})
+def mark_decided(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> None:
+    """The gate has decided the photos of this run, with these params and settings: from now on a run with the same has
+    nothing to do.
+    """
+    digest = input_digest(*read_snapshot(store, run), effective=effective_inputs(params, settings))
+    write_json(store, layout.LATEST_RUN, {"run": run, "input_digest": digest})
 
 
 def _table(rows: list, columns: list[str]) -> pd.DataFrame:

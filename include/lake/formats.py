@@ -1,5 +1,6 @@
 """JSON and Parquet objects of a store."""
 
+import hashlib
 import io
 import json
 from typing import Any
@@ -23,6 +24,11 @@ def read_json(store: ObjectStore, key: str) -> Any:
 def to_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys: equal values give equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+
+def json_sha256(value: Any) -> str:
+    """The digest of a value by its JSON: what is kept carries that of what it was made from."""
+    return hashlib.sha256(to_json(value)).hexdigest()
 
 
 def write_table(store: ObjectStore, key: str, table: pd.DataFrame) -> str:

@@ -139,36 +139,47 @@ def near_duplicates(rules: str) -> str:
     return f"facts/v{FACTS_VERSION}/near-duplicates-{rules}.parquet"
 
 
+def dataset_file(digest: str, name: str) -> str:
+    """A file of a dataset version; the functions below name them all."""
+    return f"datasets/{digest}/{name}"
+
+
 def manifest(digest: str) -> str:
-    return f"datasets/{digest}/manifest.parquet"
+    return dataset_file(digest, "manifest.parquet")
 
 
 def dataset_report(digest: str) -> str:
-    return f"datasets/{digest}/report.json"
+    """Written last: a version with a report is complete."""
+    return dataset_file(digest, "report.json")
 
 
 def dataset_card(digest: str) -> str:
     """The page that describes a dataset version."""
-    return f"datasets/{digest}/card.html"
+    return dataset_file(digest, "card.html")
 
 
 def dataset_clusters(digest: str) -> str:
     """The page that shows its clusters of near-duplicates."""
-    return f"datasets/{digest}/clusters.html"
+    return dataset_file(digest, "clusters.html")
 
 
 def dataset_statuses(digest: str) -> str:
     """The status of every photo of the snapshot."""
-    return f"datasets/{digest}/statuses.parquet"
+    return dataset_file(digest, "statuses.parquet")
 
 
 def dataset_validation(digest: str) -> str:
     """The results of the data checks that the dataset passed."""
-    return f"datasets/{digest}/validation.json"
+    return dataset_file(digest, "validation.json")
 
 
 def dataset_validation_page(digest: str) -> str:
-    return f"datasets/{digest}/validation.html"
+    return dataset_file(digest, "validation.html")
+
+
+def of_run(run: str) -> str:
+    """The prefix of all that a run of ``retrain`` keeps."""
+    return _of_run(run, "")
 
 
 def run_base(run: str) -> str:
@@ -182,20 +193,31 @@ def run_uploads(run: str) -> str:
 
 
 def run_inputs(run: str) -> str:
-    """The digest of all that the run depends on."""
+    """All that the run depended on when it began, and its digest."""
     return _of_run(run, "inputs.json")
 
 
-def run_deduplicated(run: str) -> str:
-    return _of_run(run, "deduplicated.parquet")
+def run_deduplicated(run: str, rules: str) -> str:
+    """``rules`` is the digest of all settings that the table follows from: other ones give another table."""
+    return _of_run(run, f"deduplicated-{rules}.parquet")
 
 
-def run_labels(run: str) -> str:
-    return _of_run(run, "labels.parquet")
+def run_labels(run: str, rules: str) -> str:
+    return _of_run(run, f"labels-{rules}.parquet")
 
 
-def run_sample(run: str) -> str:
-    return _of_run(run, "sample.parquet")
+def run_sample(run: str, rules: str) -> str:
+    return _of_run(run, f"sample-{rules}.parquet")
+
+
+def run_dataset(run: str) -> str:
+    """The report of the dataset version that the run published, about the photos of its own snapshot."""
+    return _of_run(run, "dataset.json")
+
+
+def run_page(run: str, name: str) -> str:
+    """The card, the clusters or the statuses of the photos of the run's snapshot, named as those of a dataset."""
+    return _of_run(run, name)
 
 
 def run_validation(run: str) -> str:
@@ -228,8 +250,13 @@ def run_model_checks(run: str) -> str:
     return _of_run(run, "model_checks.json")
 
 
+def decision(run: str, made_from: str) -> str:
+    """What the gate decided from these inputs and by this code (their digest); write-once."""
+    return _of_run(run, f"decisions/{made_from[:16]}.json")
+
+
 def run_decision(run: str) -> str:
-    """What the gate decided; write-once."""
+    """What the gate decided last about the run: a copy of one of ``decision``."""
     return _of_run(run, "decision.json")
 
 

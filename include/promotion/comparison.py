@@ -5,42 +5,72 @@ import logging
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from include.dataset.examples import is_positive
 from include.dataset.manifest import read_manifest
+from include.dataset.publish import read_published, rules
 from include.errors import ModelError
 from include.ingestion.snapshot import mark_decided
 from include.lake import layout
 from include.lake.base import ObjectStore, chunks, create_or_read, read_many
-from include.lake.formats import read_json, to_json
+from include.lake.formats import read_json, to_json, write_json
 from include.promotion.gate import decide
 from include.question import Question
-from include.records import UPLOADS, Decision, RetrainParams, VersionScores
+from include.records import UPLOADS, Decision, ModelVersion, RetrainParams, VersionScores
 from include.registry.description import render_description
 from include.registry.versions import champion_version, download_and_verify, load, predecessor_of, set_description
 from include.settings import Settings
-from include.training.mlflow_runs import Mlflow, connect
+from include.training.fingerprint import fingerprint, training_digest
+from include.training.hyperparameters import read_chosen
+from include.training.mlflow_runs import MADE_FROM_TAG, Mlflow, connect
+from include.training.run_results import read_results
 
 log = logging.getLogger(__name__)
 
 BATCH = 64
+CODE = ("include.promotion.gate", "include.evaluation.metrics")  # that decides
 
 
 def compare_and_decide(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> Decision:
-    """Task: the gate. The first decision of a run stands, however often the task is repeated."""
-    key = layout.run_decision(run)
+    """Task: the gate. It decides once about a challenger by the same rules, however often the task is repeated."""
+    client, (evaluation, challenger) = connect(settings), read_results(store, run)
+    floors = [params.min_precision, params.min_recall]
+    made_from = [challenger.sha256, evaluation["dataset"], settings.seed, *floors]
+    key = layout.decision(run, fingerprint(made_from, packages=(), code=CODE))
     if not store.exists(key):
-        create_or_read(store, key, to_json(asdict(_compare(store, run, params, settings))))
-    decision = read_decision(store, run)
-    _publish_decision(store, run, decision, connect(settings))
-    mark_decided(store, run)
+        decision = _compare(store, client, evaluation["dataset"], challenger, params, settings)
+        create_or_read(store, key, to_json(asdict(decision)))
+    decision = Decision.of(json.loads(store.read(key)))
+    write_json(store, layout.run_decision(run), asdict(decision))
+    _publish_decision(client, evaluation, decision)
+    if _of_these_inputs(store, client, run, evaluation, params, settings):
+        mark_decided(store, run, params, settings)
     return decision
 
 
+def _of_these_inputs(
+    store: ObjectStore, client: Mlflow, run: str, evaluation: dict[str, Any], params: RetrainParams, settings: Settings
+) -> bool:
+    """Whether the challenger is what these params and settings make of the run's photos.
+
+    It is not when they changed on the way and only some tasks were cleared: the next run must then train.
+    """
+    dataset, mlflow_run = evaluation["dataset"], evaluation["mlflow_run"]
+    published = read_published(store, run, dataset)
+    by_these_rules = rules(settings, params.images_per_source).items() <= published.items()
+    made_from = training_digest(dataset, read_chosen(store, run, dataset), params, settings)
+    same = by_these_rules and client.get_run(mlflow_run).data.tags.get(MADE_FROM_TAG) == made_from
+    if not same:
+        log.warning("settings or params changed during this run: its photos count as new for the next one")
+    return same
+
+
 def read_decision(store: ObjectStore, run: str) -> Decision:
+    """What the gate decided last about the run. Raises ObjectNotFound before it did."""
     return Decision.of(read_json(store, layout.run_decision(run)))
 
 
@@ -53,7 +83,7 @@ def failed_rules(store: ObjectStore, run: str) -> list[str]:
 
 
 def score_version(
-    client: Mlflow, version: str, question: Question, store: ObjectStore, keys: pd.Series
+    client: Mlflow, version: ModelVersion, question: Question, store: ObjectStore, keys: pd.Series
 ) -> VersionScores:
     """P(positive) of the photos under ``keys`` by a registered version, through the pyfunc that is served.
 
@@ -61,7 +91,7 @@ def score_version(
     """
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            model = load(download_and_verify(client, version, Path(scratch), question), version)
+            model = load(download_and_verify(client, version, Path(scratch), question), version.number)
         except ModelError as error:
             return VersionScores(version, np.empty(0), 0.0, problem=str(error))
         answers = []
@@ -75,21 +105,27 @@ def score_version(
     return VersionScores(version, answer["probability"].to_numpy(float), float(answer["threshold"].iloc[0]))
 
 
-def _compare(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> Decision:
-    client, registered = connect(settings), read_json(store, layout.run_version(run))
-    manifest = read_manifest(store, registered["dataset"])
+def _compare(
+    store: ObjectStore,
+    client: Mlflow,
+    dataset: str,
+    challenger: ModelVersion,
+    params: RetrainParams,
+    settings: Settings,
+) -> Decision:
+    manifest = read_manifest(store, dataset)
     test = manifest[manifest["split"] == "test"]
     champion = champion_version(client)
-    if champion and champion == registered["version"]:  # a cleared run: compare it with what it replaced
-        champion = predecessor_of(client, champion)
+    if champion == challenger:  # a cleared run: compare it with what it replaced
+        champion = predecessor_of(client, challenger)
 
-    def score(version: str) -> VersionScores:
+    def score(version: ModelVersion) -> VersionScores:
         return score_version(client, version, settings.question, store, test["key"])
 
     return decide(
         is_positive(test),
         (test["source"] != UPLOADS).to_numpy(bool),
-        score(registered["version"]),
+        score(challenger),
         score(champion) if champion else None,
         min_precision=params.min_precision,
         min_recall=params.min_recall,
@@ -97,13 +133,12 @@ def _compare(store: ObjectStore, run: str, params: RetrainParams, settings: Sett
     )
 
 
-def _publish_decision(store: ObjectStore, run: str, decision: Decision, client: Mlflow) -> None:
+def _publish_decision(client: Mlflow, evaluation: dict[str, Any], decision: Decision) -> None:
     """The decision in the log and in MLflow, rule by rule."""
     outcome = "better" if decision.better else "not better"
     log.info("version %s is %s", decision.challenger, outcome)
     for rule in decision.rules:
         log.info("%s: %s: %s", rule.name, "passed" if rule.passed else "FAILED", rule.reason)
-    evaluation = read_json(store, layout.run_evaluation(run))
     client.log_text(evaluation["mlflow_run"], json.dumps(asdict(decision), indent=1), "evaluation/decision.json")
     client.set_tag(evaluation["mlflow_run"], "decision", outcome)
     set_description(client, decision.challenger, render_description(evaluation, decision))

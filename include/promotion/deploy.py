@@ -9,8 +9,8 @@ import httpx
 from include.errors import ModelError, NotDeployed
 from include.lake.base import ObjectStore
 from include.promotion.comparison import read_decision
-from include.records import Decision
-from include.registry.versions import champion_version, promote, roll_back_alias
+from include.records import Decision, ModelVersion
+from include.registry.versions import champion_version, find_version, promote, roll_back_alias
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 
@@ -22,14 +22,17 @@ def redeploy(store: ObjectStore, run: str, settings: Settings) -> dict[str, str 
     predecessor that the gate compared with.
     """
     decision, client = read_decision(store, run), connect(settings)
+    version, before = decision.challenger, decision.predecessor
     if not decision.better:
-        raise ModelError(f"version {decision.challenger} is not better by the gate: it is not deployed")
+        raise ModelError(f"version {version} is not better by the gate: it is not deployed")
     _promote_if_unmoved(client, decision)
-    wait_or_roll_back(client, settings, decision.challenger, replaced=decision.predecessor)
-    return {"version": decision.challenger, "replaced": decision.predecessor}
+    wait_or_roll_back(client, settings, version, replaced=before)
+    return {"version": version.number, "replaced": before.number if before else None}
 
 
-def wait_or_roll_back(client: Mlflow, settings: Settings, version: str, *, replaced: str | None) -> None:
+def wait_or_roll_back(
+    client: Mlflow, settings: Settings, version: ModelVersion, *, replaced: ModelVersion | None
+) -> None:
     """Wait until the live server serves ``version``; otherwise put the alias back.
 
     Raises ModelError where the server rejects the version, NotDeployed where it does not serve it in time.
@@ -39,37 +42,44 @@ def wait_or_roll_back(client: Mlflow, settings: Settings, version: str, *, repla
         return
     if champion_version(client) == version:  # else somebody moved it on meanwhile, and answers for it
         roll_back_alias(client, replaced)
-    champion = champion_version(client) or "none"
-    message = f"`champion` is {champion} now. Read the server's log, then clear this task"
+    message = f"`champion` is {champion_version(client) or 'none'} now. Read the server's log, then clear this task"
+    problem = f"version {version} is not live: the model server"
     if rejection:
-        raise ModelError(f"version {version} is not live: the model server rejects it: {rejection}; {message}")
-    seconds = settings.deploy_timeout_seconds
-    raise NotDeployed(f"version {version} is not live: the model server did not serve it in {seconds:.0f} s; {message}")
+        raise ModelError(f"{problem} rejects it: {rejection}; {message}")
+    raise NotDeployed(f"{problem} did not serve it in {settings.deploy_timeout_seconds:.0f} s; {message}")
 
 
-def wait_for_server(settings: Settings, version: str) -> tuple[str | None, bool]:
-    """Why the live server rejects this version, if it does; and whether it serves it."""
+def wait_for_server(settings: Settings, version: ModelVersion) -> tuple[str | None, bool]:
+    """Why the live server rejects this version, if it does; and whether it serves it: by its sum, not its number."""
     end = time.monotonic() + settings.deploy_timeout_seconds
     while time.monotonic() < end:
         live = _live(settings)
-        if live.get("model_version") == version:
+        if live.get("sha256") == version.sha256:
             log.info("version %s is live", version)
             return None, True
-        if rejection := live.get("rejected", {}).get(version):
+        if rejection := live.get("rejected", {}).get(version.sha256):
             return str(rejection), False
         time.sleep(0.5)
     return None, False
 
 
+def _with_sum(version: ModelVersion | None) -> str:
+    """For a sentence on two versions, which may have one number."""
+    return f"{version} ({version.sha256[:8]})" if version else "none"
+
+
 def _promote_if_unmoved(client: Mlflow, decision: Decision) -> None:
     """Raises ModelError when the alias moved since the decision."""
-    champion = champion_version(client)
+    champion, before = champion_version(client), decision.predecessor
     if champion == decision.challenger:
         return
-    if champion != decision.predecessor:
-        moved = f"`champion` moved from version {decision.predecessor} to {champion} since the gate decided"
+    if champion != before:
+        moved = f"`champion` moved from version {_with_sum(before)} to {_with_sum(champion)} since the gate decided"
         raise ModelError(f"{moved}: trigger retrain again")
-    promote(client, decision.challenger, replaces=decision.predecessor)
+    if find_version(client, decision.challenger.number) != decision.challenger:
+        gone = f"the registry has another version {decision.challenger} than the gate compared"
+        raise ModelError(f"{gone}: trigger retrain again")
+    promote(client, decision.challenger, replaces=before)
 
 
 def _live(settings: Settings) -> dict[str, Any]:

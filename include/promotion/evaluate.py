@@ -13,14 +13,16 @@ from include.dataset.manifest import read_manifest
 from include.evaluation.calibration import fit_decision_rule
 from include.evaluation.metrics import positive_probability
 from include.evaluation.mlflow_report import log_evaluation_report
-from include.evaluation.predict import Logits, is_frozen, predict_holdout, predict_out_of_fold
+from include.evaluation.predict import Logits, check_finite, is_frozen, predict_holdout, predict_out_of_fold
 from include.evaluation.slices import Slice, predicted_positive_rates, slice_metrics
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json, write_table
 from include.records import SLICE_PROPERTIES, UPLOADS, DecisionRule, RetrainParams
 from include.settings import Settings
-from include.training.mlflow_runs import connect, download_network
+from include.training.fingerprint import training_digest
+from include.training.hyperparameters import Hyperparameters, read_chosen
+from include.training.mlflow_runs import check_training, connect, download_network
 from include.training.safe_keras import load_network
 
 ABOUT_SLICE = ("by", "about", "photos", "positives")
@@ -31,19 +33,24 @@ def evaluate(
 ) -> dict[str, Any]:
     """Task: fit the decision rule, and measure on test. Safe to repeat.
 
-    Returns the threshold and the metrics of the base photos of test; all metrics go to the lake and to MLflow.
+    Returns the threshold and the metrics of the base photos of test; all metrics go to the lake and to MLflow. Raises
+    ModelError where the network was made from something else than the task `train` would make it from now, or where
+    its scores are not finite.
     """
     client, manifest, question = connect(settings), read_manifest(store, digest), settings.question
+    chosen = read_chosen(store, run, digest)
+    check_training(client, mlflow_run, training_digest(digest, chosen, params, settings))
     with tempfile.TemporaryDirectory() as scratch:
         network = load_network(str(download_network(client, mlflow_run, scratch)))
     holdout = predict_holdout(store, manifest, network, settings, params)
-    rule, chosen = fit_rule(store, run, manifest, holdout, settings, params)
+    check_finite(holdout)
+    rule, fitted = fit_rule(store, run, manifest, holdout, chosen, settings, params)
     scores = holdout.photos.assign(probability=positive_probability(holdout.values, rule))
     scores = scores.join(_slice_properties(store, scores))
     test = scores[scores["split"] == "test"]
     slices = slice_metrics(test, question, threshold=rule.threshold, seed=settings.seed)
     evaluation: dict[str, Any] = {"mlflow_run": mlflow_run, "dataset": digest, "network": settings.network}
-    evaluation |= {"decision_rule": asdict(rule), "chosen": chosen} | _test_metrics(test, slices, rule)
+    evaluation |= {"decision_rule": asdict(rule), "chosen": fitted} | _test_metrics(test, slices, rule)
     train = manifest[manifest["split"] == "train"]
     log_evaluation_report(client, store, evaluation, scores, slices, train=train, settings=settings)
     write_table(store, layout.run_scores(run), scores)
@@ -56,6 +63,7 @@ def fit_rule(
     run: str,
     manifest: pd.DataFrame,
     holdout: Logits,
+    chosen: Hyperparameters,
     settings: Settings,
     params: RetrainParams,
 ) -> tuple[DecisionRule, dict[str, Any]]:
@@ -65,7 +73,9 @@ def fit_rule(
     that learned from pixels those of val.
     """
     frozen = is_frozen(settings, params)
-    logits = predict_out_of_fold(store, run, manifest, settings, params) if frozen else holdout.of("val")
+    logits = holdout.of("val")
+    if frozen:
+        logits = predict_out_of_fold(store, run, manifest, chosen, settings, params)
     positive = is_positive(logits.photos)
     options: dict[str, Any] = {"rule": settings.threshold_rule, "precision_floor": settings.precision_floor}
     options |= {"sure_from": settings.sure_from}

@@ -3,31 +3,40 @@
 from dataclasses import asdict
 from typing import Any
 
-from include.dataset.manifest import read_report
+from include.dataset.publish import read_published
+from include.errors import DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, write_json
+from include.lake.formats import write_json
 from include.promotion.comparison import read_decision
 from include.registry.versions import champion_version
 from include.settings import Settings
 from include.training.mlflow_runs import connect
+from include.training.run_results import read_results
 
 
 def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
-    """Task: combine dataset, evaluation and decision of the run, and the current champion."""
-    evaluation, registered = read_json(store, layout.run_evaluation(run)), read_json(store, layout.run_version(run))
-    dataset = read_report(store, evaluation["dataset"])
+    """Task: combine dataset, evaluation and decision of the run, and the current champion.
+
+    Raises DatasetError where these are not of the same version.
+    """
+    evaluation, version = read_results(store, run)
+    decision, dataset = read_decision(store, run), read_published(store, run, evaluation["dataset"])
+    if decision.challenger != version:
+        raise DatasetError(f"the gate did not decide about version {version} but another: clear the task gate")
+    champion = champion_version(connect(settings))
     result = {
         "run": run,
         "dataset": evaluation["dataset"],
         "images": dataset["images"],
         "statuses": dataset["statuses"],
-        "version": registered["version"],
+        "version": version.number,
+        "sha256": version.sha256,
         "decision_rule": evaluation["decision_rule"],
         "test": evaluation["slices"]["base"],
         "sources": evaluation["sources"],
-        "decision": asdict(read_decision(store, run)),
-        "champion": champion_version(connect(settings)),
+        "decision": asdict(decision),
+        "champion": champion and champion.number,
     }
     write_json(store, layout.run_report(run), result)
     return {name: result[name] for name in ("version", "dataset", "champion")}

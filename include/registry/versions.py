@@ -2,24 +2,26 @@
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import mlflow
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion as Registered
 from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
 from include.errors import ModelError
 from include.lake import layout
+from include.lake.formats import json_sha256
 from include.question import Question
-from include.records import CONTRACT, DecisionRule
+from include.records import CONTRACT, DecisionRule, ModelVersion
 from include.registry.description import describe_model
 from include.registry.package import save_package, tree_sha256
 from include.registry.package_check import check_package
-from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, Mlflow
+from include.training.mlflow_runs import DATASET_TAG, MADE_FROM_TAG, RUN_TAG, Mlflow
 
 log = logging.getLogger(__name__)
 
@@ -36,48 +38,43 @@ ARTIFACT = "model"  # where a version's files lie in its MLflow run
 
 def register(
     client: Mlflow, network: Path, rule: DecisionRule, question: Question, *, run: str, mlflow_run: str, dataset: str
-) -> str:
+) -> ModelVersion:
     """Register the package of one ``retrain`` run; a retry returns the version that the first try registered."""
-    if version := version_of_run(client, run, dataset):
+    origin = _origin(run, dataset, mlflow_run, rule)
+    if version := version_of(client, origin):
         return version
     with tempfile.TemporaryDirectory() as scratch:
         package = save_package(Path(scratch), network, rule)
         tags = {SUM_TAG: tree_sha256(package), CONTRACT_TAG: str(CONTRACT), QUESTION_TAG: question.digest}
-        tags |= _tags_of(run, dataset)
+        tags |= origin
         path = f"{ARTIFACT}/{tags[SUM_TAG][:12]}"  # its own: a twin of this task must not overwrite what we summed
         client.log_artifacts(mlflow_run, str(package), path)
     with suppress(MlflowException):  # it exists already, or the next line says what is wrong
         client.create_registered_model(client.name, description=describe_model(question))
     mlflow.register_model(f"runs:/{mlflow_run}/{path}", client.name, tags=tags)  # tags and version in one step
-    return _keep_lowest(client, run, dataset)
+    return _keep_lowest(client, origin)
 
 
-def version_of_run(client: Mlflow, run: str, dataset: str) -> str | None:
-    """The version that a ``retrain`` run registered for a dataset, if it did."""
-    versions = _versions_of_run(client, run, dataset)
-    return str(versions[0].version) if versions else None
-
-
-def download_and_verify(client: Mlflow, version: str, folder: Path, question: Question) -> Path:
+def download_and_verify(client: Mlflow, version: ModelVersion, folder: Path, question: Question) -> Path:
     """Download a version into ``folder`` and verify its sum and that it is only data, before anything in it runs.
 
-    Raises ModelError.
+    Raises ModelError, also where the registry has another version under this number by now.
     """
-    registered = _version(client, version)
-    contract, expected = registered.tags.get(CONTRACT_TAG), registered.tags.get(SUM_TAG)
-    if contract != str(CONTRACT):
-        raise ModelError(f"version {version} follows contract {contract}, and this code {CONTRACT}: run retrain once")
-    if registered.tags.get(QUESTION_TAG) != question.digest:
-        raise ModelError(f"version {version} answers another question than {question.text!r}: run retrain once")
-    path = Path(mlflow.artifacts.download_artifacts(f"models:/{client.name}/{version}", dst_path=str(folder)))
+    number, tags = version.number, _registered(client, version.number).tags
+    if tags.get(CONTRACT_TAG) != str(CONTRACT):
+        follows = f"version {number} follows contract {tags.get(CONTRACT_TAG)}"
+        raise ModelError(f"{follows}, and this code {CONTRACT}: run retrain once")
+    if tags.get(QUESTION_TAG) != question.digest:
+        raise ModelError(f"version {number} answers another question than {question.text!r}: run retrain once")
+    path = Path(mlflow.artifacts.download_artifacts(f"models:/{client.name}/{number}", dst_path=str(folder)))
     actual = tree_sha256(path)
-    if actual != expected:
-        raise ModelError(f"the files of version {version} have the sum {actual}, not {expected} as registered")
+    if not actual == version.sha256 == tags.get(SUM_TAG):
+        raise ModelError(f"the files of version {number} have the sum {actual}, not {version.sha256} as registered")
     check_package(path)
     return path
 
 
-def load(path: Path, version: str) -> PyFuncModel:
+def load(path: Path, number: str) -> PyFuncModel:
     """Load the verified files of a version; its answers carry the version's number. Raises ModelError."""
     check_package(path)  # again: the last good copy comes from the disk, not from the registry
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
@@ -86,15 +83,25 @@ def load(path: Path, version: str) -> PyFuncModel:
     except MemoryError:  # the machine, not the version: to be tried again
         raise
     except Exception as error:  # Keras and zipfile raise many kinds on a damaged network
-        raise ModelError(f"version {version} cannot be loaded: {str(error)[:200]}") from error
-    model.unwrap_python_model().model_version = str(version)
+        raise ModelError(f"version {number} cannot be loaded: {str(error)[:200]}") from error
+    model.unwrap_python_model().model_version = number
     return model
 
 
-def champion_version(client: Mlflow) -> str | None:
+def find_version(client: Mlflow, number: str) -> ModelVersion:
+    """The version that has this number now. Raises ModelError where there is none."""
+    return identify(_registered(client, number))
+
+
+def identify(registered: Registered) -> ModelVersion:
+    """What a version of MLflow's registry is; one without a sum is none of ours, and is refused before it is loaded."""
+    return ModelVersion(str(registered.version), registered.tags.get(SUM_TAG, ""))
+
+
+def champion_version(client: Mlflow) -> ModelVersion | None:
     """The version that the alias names, or none before the first."""
     try:
-        return str(client.get_model_version_by_alias(client.name, ALIAS).version)
+        return identify(client.get_model_version_by_alias(client.name, ALIAS))
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
@@ -104,32 +111,36 @@ def champion_version(client: Mlflow) -> str | None:
 def champion_dataset(client: Mlflow) -> str | None:
     """The digest of the dataset that the champion was trained on, or none before the first."""
     version = champion_version(client)
-    return _version(client, version).tags.get(DATASET_TAG) if version else None
+    return _registered(client, version.number).tags.get(DATASET_TAG) if version else None
 
 
-def predecessor_of(client: Mlflow, version: str) -> str | None:
-    """What a version replaced when it became champion."""
-    return _version(client, version).tags.get(REPLACES_TAG) or None
+def predecessor_of(client: Mlflow, version: ModelVersion) -> ModelVersion | None:
+    """What a version replaced when it became champion; none for the first one, and where that is gone."""
+    replaced = _registered(client, version.number).tags.get(REPLACES_TAG)
+    with suppress(ModelError):
+        return find_version(client, replaced) if replaced else None
+    return None
 
 
-def promote(client: Mlflow, version: str, *, replaces: str | None) -> None:
+def promote(client: Mlflow, version: ModelVersion, *, replaces: ModelVersion | None) -> None:
     """Move the alias; what it leaves is written down first, so that a kill between the two loses nothing."""
-    _keep_older_record(client, version, replaces or "")
-    client.set_model_version_tag(client.name, version, REPLACES_TAG, replaces or "")
-    client.set_registered_model_alias(client.name, ALIAS, version)
+    before = replaces.number if replaces else ""
+    _keep_older_record(client, version.number, before)
+    client.set_model_version_tag(client.name, version.number, REPLACES_TAG, before)
+    client.set_registered_model_alias(client.name, ALIAS, version.number)
 
 
-def roll_back_alias(client: Mlflow, version: str | None) -> None:
+def roll_back_alias(client: Mlflow, version: ModelVersion | None) -> None:
     """Put the alias back, or take it away where there was none."""
     if version is None:
         client.delete_registered_model_alias(client.name, ALIAS)
     else:
-        client.set_registered_model_alias(client.name, ALIAS, version)
+        client.set_registered_model_alias(client.name, ALIAS, version.number)
 
 
 def _keep_older_record(client: Mlflow, version: str, replaces: str) -> None:
     """A version may become champion again: what it replaced earlier moves aside. Safe to repeat."""
-    tags = _version(client, version).tags
+    tags = _registered(client, version).tags
     if tags.get(REPLACES_TAG, replaces) == replaces:
         return
     older, last = [name for name in tags.get(REPLACED_BEFORE_TAG, "").split(", ") if name], tags[REPLACES_TAG] or NONE
@@ -137,40 +148,47 @@ def _keep_older_record(client: Mlflow, version: str, replaces: str) -> None:
         client.set_model_version_tag(client.name, version, REPLACED_BEFORE_TAG, ", ".join([*older, last]))
 
 
-def set_description(client: Mlflow, version: str, text: str) -> None:
+def set_description(client: Mlflow, version: ModelVersion, text: str) -> None:
     """Put a description, in Markdown, beside a version; one that is gone needs none."""
     try:
-        client.update_model_version(client.name, version, text)
+        client.update_model_version(client.name, version.number, text)
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
 
 
-def _version(client: Mlflow, version: str) -> ModelVersion:
+def _registered(client: Mlflow, number: str) -> Registered:
     try:
-        return client.get_model_version(client.name, version)
+        return client.get_model_version(client.name, number)
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise  # the server, not the version: to be tried again
-        raise ModelError(f"there is no version {version!r} of {client.name}: {error.message}") from error
+        raise ModelError(f"there is no version {number!r} of {client.name}: {error.message}") from error
 
 
-def _versions_of_run(client: Mlflow, run: str, dataset: str) -> list[Any]:
-    mine = _tags_of(run, dataset)
-    versions = client.search_model_versions(f"name = '{client.name}' and tags.`{RUN_TAG}` = '{mine[RUN_TAG]}'")
-    matching = [version for version in versions if mine.items() <= version.tags.items()]
+def _origin(run: str, dataset: str, mlflow_run: str, rule: DecisionRule) -> dict[str, str]:
+    """The tags that say what a version was made from, for which run."""
+    made_from = json_sha256({"mlflow_run": mlflow_run, "rule": asdict(rule), "contract": CONTRACT})
+    return {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset, MADE_FROM_TAG: made_from}
+
+
+def version_of(client: Mlflow, origin: Mapping[str, str]) -> ModelVersion | None:
+    """The version that was registered with these tags of ``_origin``, the first of several; none if there is none."""
+    versions = _versions_of(client, origin)
+    return identify(versions[0]) if versions else None
+
+
+def _versions_of(client: Mlflow, origin: Mapping[str, str]) -> list[Registered]:
+    of_run = f"name = '{client.name}' and tags.`{RUN_TAG}` = '{origin[RUN_TAG]}'"
+    matching = [version for version in client.search_model_versions(of_run) if origin.items() <= version.tags.items()]
     return sorted(matching, key=lambda version: int(version.version))
 
 
-def _tags_of(run: str, dataset: str) -> dict[str, str]:
-    return {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}
-
-
-def _keep_lowest(client: Mlflow, run: str, dataset: str) -> str:
+def _keep_lowest(client: Mlflow, origin: Mapping[str, str]) -> ModelVersion:
     """A killed task may still run beside its second try: the later one deletes its own version."""
-    first, *others = _versions_of_run(client, run, dataset)
+    first, *others = _versions_of(client, origin)
     for twin in others:
         log.warning("deleting version %s: a duplicate of %s from the same run", twin.version, first.version)
         with suppress(MlflowException):  # the twin may be taking it away at the same moment
             client.delete_model_version(client.name, twin.version)
-    return str(first.version)
+    return identify(first)

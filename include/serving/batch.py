@@ -12,14 +12,15 @@ from include.settings import Settings
 
 
 def predict_batch(store: ObjectStore, run: str, settings: Settings, *, folder: str, day: str) -> dict[str, str | int]:
-    """Task: predict every photo of ``folder``, or of the uploads when it is empty. Raises ServerError.
+    """Task: predict every photo of ``folder``, or of the uploads when it is empty. Raises ServerError, and InvalidKey
+    for a run id that cannot be a key.
 
     ``day`` (ISO 8601) is that of the run, so that a retry after midnight writes the same object. Returns its key and
     the number of photos.
     """
+    key = layout.predictions(day, run)
     photos = _from_folder(Path(folder)) if folder else _from_uploads(store)
     rows = list(predict_all(settings, photos))
-    key = layout.predictions(day, run)
     store.write(key, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return {"key": key, "photos": len(rows)}
 

@@ -35,7 +35,7 @@ def bytes_of_photos(request_bytes: int) -> int:
 
 
 def live(url: str) -> dict[str, Any]:
-    """What the server serves: model_version, dataset, since, rejected. Raises NoModelYet or ServerError."""
+    """What the server serves: model_version, sha256, dataset, since, rejected. Raises NoModelYet or ServerError."""
     return dict(_send("GET", f"{url}/live"))
 
 

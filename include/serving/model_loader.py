@@ -18,9 +18,9 @@ from PIL import Image
 
 from include.errors import ModelError
 from include.files import replacing
-from include.records import CONTRACT
+from include.records import CONTRACT, ModelVersion
 from include.registry.package import EXPLAIN, tree_sha256
-from include.registry.versions import SUM_TAG, champion_version, download_and_verify, load
+from include.registry.versions import champion_version, download_and_verify, load
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, connect
 
@@ -33,7 +33,7 @@ LAST_GOOD = "last_good.json"
 
 @dataclass(frozen=True)
 class CachedVersion:
-    """A verified version on this machine's disk."""
+    """A verified version on this machine's disk: its number, its sum and its dataset."""
 
     version: str
     dataset: str
@@ -47,6 +47,7 @@ class Served:
 
     model: PyFuncModel
     version: str
+    sha256: str
     dataset: str
     since: str
 
@@ -58,7 +59,7 @@ class ChampionWatcher:
         self._settings = settings
         self.folder = settings.home / "server"
         self.served: Served | None = None
-        self.rejected: dict[str, str] = {}  # version -> why
+        self.rejected: dict[str, str] = {}  # sum of a version -> why
         self.ended = threading.Event()
         self._retry_at: dict[str, float] = {}
         self._client = connect(settings)
@@ -76,45 +77,47 @@ class ChampionWatcher:
             self.ended.wait(POLL_SECONDS)
 
     def poll(self, now: float) -> None:
-        """Load the champion if it is new; reject it with a reason if verification fails."""
-        version = champion_version(self._client)
-        self._forget_rejections(version)
-        if version is None or self.served and self.served.version == version:
+        """Load the champion if its sum is new; reject it with a reason if verification fails."""
+        champion = champion_version(self._client)
+        self._forget_rejections(champion)
+        if champion is None or self.served and self.served.sha256 == champion.sha256:
             return
-        if now < self._retry_at.get(version, now):
+        if now < self._retry_at.get(champion.sha256, now):
             return
         try:
-            self._serve(self._download(version))
-            self.rejected.pop(version, None)
+            self._serve(self._download(champion))
+            self.rejected.pop(champion.sha256, None)
         except ModelError as error:
-            log.error("version %s is rejected: %s", version, error)
-            self.rejected[version] = str(error)
-            self._retry_at[version] = now + REJECTED_SECONDS
+            log.error("version %s is rejected: %s", champion.number, error)
+            self.rejected[champion.sha256] = str(error)
+            self._retry_at[champion.sha256] = now + REJECTED_SECONDS
             self._fall_back()
 
-    def _forget_rejections(self, champion: str | None) -> None:
+    def _forget_rejections(self, champion: ModelVersion | None) -> None:
         """A version that is no longer champion may be mended before it becomes champion again."""
-        self.rejected = {version: reason for version, reason in self.rejected.items() if version == champion}
-        self._retry_at = {version: at for version, at in self._retry_at.items() if version == champion}
+        kept = {champion.sha256} if champion else set()
+        self.rejected = {version: reason for version, reason in self.rejected.items() if version in kept}
+        self._retry_at = {version: at for version, at in self._retry_at.items() if version in kept}
 
-    def _download(self, version: str) -> CachedVersion:
+    def _download(self, version: ModelVersion) -> CachedVersion:
         """Download and verify a version into a folder of its own; a good copy is not downloaded again."""
-        tags = self._client.get_model_version(self._client.name, version).tags
-        wanted = CachedVersion(version, tags.get(DATASET_TAG, ""), tags.get(SUM_TAG, ""))
+        tags = self._client.get_model_version(self._client.name, version.number).tags
+        wanted = CachedVersion(version.number, tags.get(DATASET_TAG, ""), version.sha256)
         if self._last_good() != wanted:
-            incoming = self._place(f"{version}.incoming")  # a rejected version must not cost its good copy
+            incoming = self._place(f"{version.sha256}.incoming")  # a rejected version must not cost its good copy
             shutil.rmtree(incoming, ignore_errors=True)
             incoming.mkdir(parents=True)
             download_and_verify(self._client, version, incoming, self._settings.question)
-            shutil.rmtree(self._place(version), ignore_errors=True)
-            incoming.replace(self._place(version))
+            shutil.rmtree(self._place(version.sha256), ignore_errors=True)
+            incoming.replace(self._place(version.sha256))
         return wanted
 
     def _serve(self, copy: CachedVersion) -> None:
         """Load, warm, swap; then remember the copy as the last good one and drop the others."""
-        model = load(self._place(copy.version), copy.version)
+        model = load(self._place(copy.sha256), copy.version)
         _warm(model)
-        self.served = Served(model, copy.version, copy.dataset, datetime.now(UTC).isoformat(timespec="seconds"))
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        self.served = Served(model, copy.version, copy.sha256, copy.dataset, since)
         log.info("version %s is served", copy.version)
         self._save_last_good(copy)
 
@@ -122,7 +125,7 @@ class ChampionWatcher:
         with replacing(self.folder / LAST_GOOD) as draft:
             draft.write_text(json.dumps(asdict(copy)))
         for other in self.folder.iterdir():
-            if other.is_dir() and other.name != copy.version:
+            if other.is_dir() and other.name != copy.sha256:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _last_good(self) -> CachedVersion | None:
@@ -133,11 +136,11 @@ class ChampionWatcher:
             copy = CachedVersion(**json.loads(path.read_text()))
         except (ValueError, TypeError):
             return None
-        whole = tree_sha256(self._place(copy.version)) == copy.sha256
+        whole = tree_sha256(self._place(copy.sha256)) == copy.sha256
         return copy if whole and copy.contract == CONTRACT else None
 
-    def _place(self, version: str) -> Path:
-        return self.folder / version
+    def _place(self, name: str) -> Path:
+        return self.folder / name
 
     def _fall_back(self) -> None:
         """Nothing is served and the champion cannot be had: the last good copy is better than no answer."""

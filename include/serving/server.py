@@ -107,7 +107,12 @@ def _live(watcher: ChampionWatcher) -> Response:
     served = watcher.served
     if served is None:
         return JSONResponse({"error": NO_MODEL, "rejected": watcher.rejected}, 503)
-    answer = {"model_version": served.version, "dataset": served.dataset, "since": served.since}
+    answer = {
+        "model_version": served.version,
+        "sha256": served.sha256,
+        "dataset": served.dataset,
+        "since": served.since,
+    }
     return JSONResponse(answer | {"rejected": watcher.rejected})
 
 

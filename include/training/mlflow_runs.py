@@ -8,7 +8,7 @@ import mlflow
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
-from include.errors import AttemptSuperseded
+from include.errors import AttemptSuperseded, ModelError
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.settings import Settings
@@ -16,6 +16,7 @@ from include.training.checkpoints import ENDED_AT
 
 RUN_TAG = "retrain_run"  # the Airflow run that an MLflow run belongs to
 DATASET_TAG = "dataset"
+MADE_FROM_TAG = "made_from"  # the digest of all that a network, or a model version, was made from
 NETWORK_FILE = "network/network.keras"  # inside the MLflow run
 EXPERIMENT_DESCRIPTION = (  # stands above the runs
     "Runs of the tasks `train` and `tune` of the DAG `retrain`. A run is named after the version that it registered; "
@@ -39,19 +40,20 @@ def connect(settings: Settings) -> Mlflow:
 
 
 @contextmanager
-def training_run(client: Mlflow, run: str, dataset: str, *, resume: bool = False) -> Iterator[Run]:
+def training_run(client: Mlflow, run: str, dataset: str, *, made_from: str = "", resume: bool = False) -> Iterator[Run]:
     """An MLflow run, finished at the end of the block or failed if it raises.
 
-    With ``resume`` the last unfinished run of an earlier try continues; other open runs are closed.
+    With ``resume`` the last unfinished run of an earlier try, of what is made from the same, continues; other open runs
+    are closed.
     """
     mlflow.set_experiment(client.name)
     mlflow.set_experiment_tag("mlflow.note.content", EXPERIMENT_DESCRIPTION)
-    unfinished = [*_runs_of(client, run, dataset, "FAILED"), *_runs_of(client, run, dataset, "RUNNING")]
-    resumed = unfinished.pop() if resume and unfinished else None
-    for open_run in unfinished:
-        if open_run.info.status == "RUNNING":
+    tags = {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset, MADE_FROM_TAG: made_from}
+    unfinished = [*_runs_with(client, tags, "FAILED"), *_runs_with(client, tags, "RUNNING")]
+    resumed = unfinished[-1] if resume and unfinished else None
+    for open_run in _runs_with(client, {name: tags[name] for name in (RUN_TAG, DATASET_TAG)}, "RUNNING"):
+        if resumed is None or open_run.info.run_id != resumed.info.run_id:
             client.set_terminated(open_run.info.run_id, "KILLED")
-    tags = {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset}
     start = {"run_id": resumed.info.run_id} if resumed else {"run_name": f"dataset {dataset[:8]}", "tags": tags}
     with mlflow.start_run(**start) as active:
         try:
@@ -95,16 +97,27 @@ def download_network(client: Mlflow, run_id: str, folder: str) -> Path:
     return Path(client.download_artifacts(run_id, NETWORK_FILE, folder))
 
 
-def finished_training_run(client: Mlflow, run: str, dataset: str) -> str | None:
-    """The id of the MLflow run in which an earlier try of the same task finished training, if there is one."""
-    done = _runs_of(client, run, dataset, "FINISHED")
+def finished_training_run(client: Mlflow, run: str, dataset: str, *, made_from: str) -> str | None:
+    """The id of the MLflow run in which an earlier try of the same task finished the same training, if there is one."""
+    tags = {RUN_TAG: layout.run_name(run), DATASET_TAG: dataset, MADE_FROM_TAG: made_from}
+    done = _runs_with(client, tags, "FINISHED")
     return done[0].info.run_id if done else None
 
 
-def _runs_of(client: Mlflow, run: str, dataset: str, status: str) -> list[Run]:
+def check_training(client: Mlflow, run_id: str, made_from: str) -> None:
+    """Raises ModelError where the network of a run was made from something else."""
+    if client.get_run(run_id).data.tags.get(MADE_FROM_TAG) != made_from:
+        raise ModelError(
+            f"the network of MLflow run {run_id} was trained with other settings, params, photos or code than those of "
+            "now: clear the task train"
+        )
+
+
+def _runs_with(client: Mlflow, tags: Mapping[str, str], status: str) -> list[Run]:
+    """The runs with all of these tags, the oldest first."""
     experiment = client.get_experiment_by_name(client.name)
     if experiment is None:
         return []
-    tags = f"tags.{RUN_TAG} = '{layout.run_name(run)}' and tags.{DATASET_TAG} = '{dataset}'"
-    query = f"{tags} and attributes.status = '{status}'"
+    has_tags = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+    query = f"{has_tags} and attributes.status = '{status}'"
     return list(client.search_runs([experiment.experiment_id], query, order_by=["attributes.start_time ASC"]))

@@ -17,7 +17,7 @@ from include.records import RetrainParams
 from include.settings import Settings
 from include.training.callbacks import check_finite
 from include.training.head import build_served_network, fit_head
-from include.training.hyperparameters import Hyperparameters, read_chosen
+from include.training.hyperparameters import Hyperparameters
 from include.training.scratch_network import build_network
 
 log = logging.getLogger(__name__)
@@ -90,12 +90,11 @@ class Plan:
 
 
 def plan_training(
-    store: ObjectStore, run: str, manifest: pd.DataFrame, params: RetrainParams, settings: Settings
+    store: ObjectStore, manifest: pd.DataFrame, chosen: Hyperparameters, params: RetrainParams, settings: Settings
 ) -> Plan:
     """What the settings and params ask for; a head is fitted here already, for that takes seconds."""
     if settings.network == "scratch":
         return Plan(manifest, from_scratch(settings, epochs=params.epochs))
-    chosen = read_chosen(store, run)
     head, curves = fit_default_head(store, manifest, chosen, settings, epochs=params.epochs)
     job = fine_tuning(head, settings, epochs=params.fine_tune_epochs) if params.fine_tune_epochs else None
     return Plan(manifest, job, head, curves, chosen)

@@ -10,19 +10,19 @@ from pathlib import Path
 import keras
 import mlflow
 
-from include.backbone import VERSION
 from include.dataset.manifest import read_manifest
 from include.errors import BadSetting
 from include.lake import layout
 from include.lake.base import ObjectStore
+from include.lake.formats import json_sha256
 from include.lake.progress import Progress
 from include.records import RetrainParams
 from include.settings import Settings
 from include.training.checkpoints import Checkpoints
-from include.training.fingerprint import fingerprint
+from include.training.fingerprint import training_digest
 from include.training.fit import fit
 from include.training.head import build_served_network
-from include.training.hyperparameters import Hyperparameters
+from include.training.hyperparameters import read_chosen
 from include.training.mlflow_runs import (
     NETWORK_FILE,
     Mlflow,
@@ -38,24 +38,23 @@ from include.training.plan import Plan, TrainingJob, plan_training
 
 log = logging.getLogger(__name__)
 
-MODULES = ("callbacks", "distribution", "fit", "head", "input_pipeline", "losses", "plan", "scratch_network")
-CODE_OF_TRAINING = ("include.backbone.architecture", *(f"include.training.{name}" for name in MODULES))
-
 
 def train(store: ObjectStore, run: str, digest: str, params: RetrainParams, settings: Settings) -> str:
     """Task: train on one dataset version; returns the id of the MLflow run that holds the network and its curves.
 
-    A retry after a finished try returns that try's run. Training on pixels resumes after its last epoch; a head is
-    fitted anew, in seconds. Raises AttemptSuperseded when a later try has taken over.
+    A retry after a finished try returns that try's run, if all that it was made from is still the same. Training on
+    pixels resumes after its last epoch; a head is fitted anew, in seconds. Raises AttemptSuperseded when a later try
+    has taken over.
     """
-    client = connect(settings)
-    if done := finished_training_run(client, run, digest):
+    client, chosen = connect(settings), read_chosen(store, run, digest)
+    made_from = training_digest(digest, chosen, params, settings)
+    if done := finished_training_run(client, run, digest, made_from=made_from):
         log.info("MLflow run %s has finished this training already", done)
         return done
-    plan = plan_training(store, run, read_manifest(store, digest), params, settings)
+    plan = plan_training(store, read_manifest(store, digest), chosen, params, settings)
     if plan.job:
-        return _train_on_pixels(store, client, run, digest, plan, plan.job, settings)
-    with training_run(client, run, digest) as active:
+        return _train_on_pixels(store, client, run, digest, made_from, plan, plan.job, settings)
+    with training_run(client, run, digest, made_from=made_from) as active:
         _log_recipe(store, digest, settings, plan)
         log_curves(client, active.info.run_id, plan.curves)
         _log_network(build_served_network(plan.head))
@@ -68,7 +67,8 @@ def join_training(store: ObjectStore, run: str, digest: str, params: RetrainPara
     Each worker finds the others in ``TF_CONFIG`` and reads the same lake. Raises BadSetting where nothing is trained on
     pixels: a head needs no second machine.
     """
-    plan = plan_training(store, run, read_manifest(store, digest), params, settings)
+    chosen = read_chosen(store, run, digest)
+    plan = plan_training(store, read_manifest(store, digest), chosen, params, settings)
     if plan.job is None:
         raise BadSetting("a head alone needs no further worker: set --fine-tune-epochs, or CAT_NETWORK=scratch")
     pixels = load_pixels(store, plan.manifest, size=plan.job.image_size)
@@ -76,15 +76,22 @@ def join_training(store: ObjectStore, run: str, digest: str, params: RetrainPara
 
 
 def _train_on_pixels(
-    store: ObjectStore, client: Mlflow, run: str, digest: str, plan: Plan, job: TrainingJob, settings: Settings
+    store: ObjectStore,
+    client: Mlflow,
+    run: str,
+    digest: str,
+    made_from: str,
+    plan: Plan,
+    job: TrainingJob,
+    settings: Settings,
 ) -> str:
     """Train epoch by epoch, with a checkpoint after each."""
     pixels = load_pixels(store, plan.manifest, size=job.image_size)
-    checkpoints = Checkpoints(state_folder(settings, digest, plan.chosen, job))
+    checkpoints = Checkpoints(state_folder(settings, made_from, job))
     latest = checkpoints.latest()
     done = latest.history if latest else ()
     progress = Progress(store, layout.progress(run, "train"), total=job.epochs, unit="epochs", done=len(done))
-    with training_run(client, run, digest, resume=latest is not None) as active:
+    with training_run(client, run, digest, made_from=made_from, resume=latest is not None) as active:
         run_id = str(active.info.run_id)
 
         def on_epoch(epoch: int, losses: Mapping[str, float]) -> None:
@@ -104,11 +111,9 @@ def _train_on_pixels(
     return run_id
 
 
-def state_folder(settings: Settings, digest: str, chosen: Hyperparameters, job: TrainingJob) -> Path:
-    """Where the checkpoints of one training lie."""
-    parts = [digest, settings.recipe, VERSION, job.name, job.epochs, asdict(chosen)]
-    name = fingerprint(parts, packages=("keras", "tensorflow"), code=CODE_OF_TRAINING)
-    return settings.home / "checkpoints" / name
+def state_folder(settings: Settings, made_from: str, job: TrainingJob) -> Path:
+    """Where the checkpoints of one training lie; ``job`` names the head that fine-tuning begins with."""
+    return settings.home / "checkpoints" / json_sha256([made_from, job.name])[:32]
 
 
 def _log_recipe(store: ObjectStore, digest: str, settings: Settings, plan: Plan) -> None:

@@ -31,11 +31,11 @@ from include.training.head import fit_head
 from include.training.hyperparameters import Hyperparameters
 from include.training.losses import partial_label_loss
 from include.training.mlflow_runs import connect
+from include.tuning import CODE, PACKAGES
 from include.tuning.mlflow_trials import Trial, log_trials
 
 log = logging.getLogger(__name__)
 
-CODE = ("include.training.head", "include.training.losses", __name__)
 Run = Callable[[Hyperparameters], Trial]
 
 
@@ -154,7 +154,7 @@ def choose_trial(trials: Sequence[Trial]) -> tuple[Hyperparameters, str]:
 def search_name(settings: Settings, digest: str, known: Sequence[Hyperparameters], *, epochs: int) -> str:
     """Names a search by all that its result depends on."""
     parts = [digest, settings.recipe, VERSION, epochs, [asdict(values) for values in known]]
-    return fingerprint(parts, packages=("keras", "keras-tuner", "tensorflow"), code=CODE)
+    return fingerprint(parts, packages=PACKAGES, code=CODE)
 
 
 def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int, settings: Settings) -> Trial:
@@ -164,9 +164,7 @@ def _run(train: Examples, val: Examples, values: Hyperparameters, *, epochs: int
     losses = np.asarray(partial_label_loss(val.allowed, logits), np.float64) * val.weights.astype(np.float64)
     trial = Trial(values, losses, penalty=float(sum(trained.losses)))
     if not np.isfinite(trial.val_loss):
-        raise TuningError(
-            f"{values} gave a loss of {trial.val_loss}: check the embeddings for values that are not finite"
-        )
+        raise TuningError(f"{values} gave a loss of {trial.val_loss}: lower CAT_L2_PENALTY ({settings.l2_penalty})")
     return trial
 
 

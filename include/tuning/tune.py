@@ -1,6 +1,5 @@
 """Which hyperparameters a run trains its head with: those of the last search, or after another one better ones."""
 
-import hashlib
 import logging
 import shutil
 from dataclasses import asdict
@@ -14,7 +13,9 @@ from include.lake.base import ObjectStore
 from include.lake.formats import read_json, to_json, write_json
 from include.records import RetrainParams
 from include.settings import Settings
-from include.training.hyperparameters import Hyperparameters
+from include.training.fingerprint import fingerprint
+from include.training.hyperparameters import Hyperparameters, keep_chosen
+from include.tuning import CODE, PACKAGES
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def tune(store: ObjectStore, run: str, digest: str, params: RetrainParams, *, se
     chosen, reason = Hyperparameters(), "the defaults: the network from scratch is not tuned"
     if settings.network != "scratch":
         chosen, reason = _choose(store, run, digest, epochs=params.epochs, settings=settings)
-    store.write(layout.run_hyperparameters(run), chosen.to_json())
+    keep_chosen(store, run, digest, chosen)
     shutil.rmtree(settings.home / "tuning", ignore_errors=True)  # what killed searches left
     log.info("hyperparameters: %s; %s", reason, chosen)
     return asdict(chosen) | {"reason": reason}
@@ -38,10 +39,10 @@ def tune(store: ObjectStore, run: str, digest: str, params: RetrainParams, *, se
 
 def last_search_key(settings: Settings, *, epochs: int) -> str:
     """The key of what the last search chose: {"hyperparameters", "dataset", "trials"}. Each choice of what is not
-    tuned has one of its own.
+    tuned, and each version of the code that searches, has one of its own.
     """
-    untuned = f"{settings.network} {settings.l2_penalty} {epochs} {VERSION}"
-    return layout.tuned(hashlib.sha256(untuned.encode()).hexdigest()[:16])
+    untuned = [settings.network, settings.l2_penalty, settings.seed, settings.question.digest, epochs, VERSION]
+    return layout.tuned(fingerprint(untuned, packages=PACKAGES, code=CODE))
 
 
 def _choose(

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from include.dataset.manifest import read_manifest, read_report, to_manifest
+from include.dataset.manifest import digest_of, read_manifest, read_report, to_manifest
+from include.dataset.steps import read_sample
 from include.errors import ChecksCrashed, DatasetError
 from include.ingestion.reviews import unknown_labels
 from include.ingestion.snapshot import read_snapshot
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_table, to_json, write_json
+from include.lake.formats import to_json, write_json
 from include.records import UPLOADS as FROM_USERS
 from include.settings import Settings, Validation
 from include.validation import export
@@ -26,15 +27,18 @@ log = logging.getLogger(__name__)
 COMPARISONS = {TEST: ("train", "test"), CHAMPION: ("champion", "train"), UPLOADS: ("train", "uploads")}
 
 
-def validate(store: ObjectStore, run: str, settings: Settings, *, champion: str | None) -> dict[str, str]:
+def validate(
+    store: ObjectStore, run: str, settings: Settings, *, images_per_source: int, champion: str | None
+) -> dict[str, str]:
     """Task: check the sampled photos; returns the state of each comparison. Safe to repeat.
 
     ``champion`` is the dataset of the champion, if there is one. Writes `validation.json` and `validation.html` under
     the run. Raises ValidationFailed when a comparison that stops has failed.
     """
-    manifest = to_manifest(read_table(store, layout.run_sample(run)), settings.question)
+    photos = read_sample(store, run, settings, images_per_source=images_per_source)
+    manifest = to_manifest(photos, settings.question)
     results = run_comparisons(store, manifest, run, champion=champion, settings=settings.validation)
-    write_json(store, layout.run_validation(run), as_json(results))
+    write_json(store, layout.run_validation(run), as_json(results) | {"dataset": digest_of(manifest)})
     store.write(layout.run_validation_page(run), render_page(results))
     for result in results:
         log.info("%s: %s; %s", result.name, result.state, result.message or "no remark")

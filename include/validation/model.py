@@ -12,11 +12,12 @@ from include.dataset.examples import is_positive
 from include.errors import BadSetting, ChecksCrashed
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, read_table, write_json
+from include.lake.formats import read_table, write_json
 from include.pages.rendering import PAGES
 from include.records import SLICE_PROPERTIES
 from include.settings import Settings, Validation
 from include.training.mlflow_runs import connect
+from include.training.run_results import read_results
 from include.validation.results import describe_check
 from include.validation.runner import MODEL_SUITE, run_suite
 
@@ -37,9 +38,9 @@ def check_model(store: ObjectStore, run: str, settings: Settings) -> dict[str, A
 
     Writes `model_checks.json` under the run, and the same with a page to MLflow. Returns the warnings.
     """
-    evaluation, registered = read_json(store, layout.run_evaluation(run)), read_json(store, layout.run_version(run))
+    evaluation, version = read_results(store, run)
     scores, threshold = read_table(store, layout.run_scores(run)), evaluation["decision_rule"]["threshold"]
-    named = {name: registered[name] for name in ("version", "dataset", "mlflow_run")}
+    named = {"version": version.number} | {name: evaluation[name] for name in ("dataset", "mlflow_run")}
     result = named | run_model_checks(scores, threshold=threshold, settings=settings.validation)
     write_json(store, layout.run_model_checks(run), result)
     client = connect(settings)

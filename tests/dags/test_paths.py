@@ -22,7 +22,9 @@ import json, os, sys
 from importlib import import_module
 from airflow.dag_processing.dagbag import DagBag
 from include.errors import ModelError
-from include.records import Decision
+from include.records import Decision, ModelVersion
+
+NEW, OLD = ModelVersion("2", "a sum"), ModelVersion("1", "another")
 
 def answer(place, result):
     module, _, name = place.rpartition(".")
@@ -35,11 +37,13 @@ def answer(place, result):
 def walk(shards, end):
     answer("include.ingestion.snapshot.snapshot_base", "key")
     answer("include.ingestion.snapshot.snapshot_uploads", "key")
+    answer("include.promotion.cleared.check_champion_unmoved", None)
     answer("include.ingestion.snapshot.anything_new", end != "nothing new")
     answer("include.dataset.facts.list_new_images", [f"shard {number}" for number in range(shards)])
     answer("include.dataset.facts.describe", {"described": 1})
-    for name in ("deduplicate", "check_labels", "sample", "publish"):
+    for name in ("deduplicate", "check_labels", "sample"):
         answer(f"include.dataset.steps.{name}", "key")
+    answer("include.dataset.publish.publish", "digest")
     answer("include.validation.data.validate", {"test": "passed"})
     answer("include.registry.versions.champion_dataset", None)
     answer("include.tuning.tune.tune", {"learning_rate": 0.001})
@@ -47,7 +51,7 @@ def walk(shards, end):
     answer("include.promotion.evaluate.evaluate", {"threshold": 0.5})
     answer("include.promotion.register.register_version", "2")
     answer("include.validation.model.check_model", {"warnings": ["weak"]})
-    answer("include.promotion.comparison.compare_and_decide", Decision(end != "not better", "2", "1", ()))
+    answer("include.promotion.comparison.compare_and_decide", Decision(end != "not better", NEW, OLD, ()))
     answer("include.promotion.comparison.failed_rules", ["too bad"])
     failure = ModelError("the server rejects it")
     answer("include.promotion.deploy.redeploy", failure if end == "redeploy fails" else {"version": "2"})

@@ -12,6 +12,7 @@ from PIL import ImageOps
 from include.backbone import VERSION
 from include.dataset import facts, steps
 from include.dataset.manifest import MANIFEST, digest_of, read_manifest, read_report
+from include.dataset.publish import publish as publish_dataset
 from include.dataset.splits import bucket, split_of_bucket
 from include.errors import DatasetError
 from include.ingestion import snapshot
@@ -47,8 +48,8 @@ def publish(store: ObjectStore, run: str, policy: Policy = POLICY, *, images_per
     describe_photos(store, run, settings.embedding_cache)
     steps.deduplicate(store, run, policy)
     steps.check_labels(store, run, settings)
-    steps.sample(store, run, QUESTION, images_per_source=images_per_source)
-    return steps.publish(store, run, settings, images_per_source=images_per_source)
+    steps.sample(store, run, settings, images_per_source=images_per_source)
+    return publish_dataset(store, run, settings, images_per_source=images_per_source)
 
 
 def rebuild(store: ObjectStore, digest: str) -> pd.DataFrame:
@@ -244,3 +245,65 @@ def test_forgetting_an_upload_leaves_no_picture_of_it_and_no_embedding(base_lake
     elsewhere = [base_lake.read(key) for key in base_lake.keys("") if not key.startswith(layout.UPLOADS)]
     elsewhere += [path.read_bytes() for path in Settings().home.rglob("*") if path.is_file()]
     assert not [body for body in elsewhere if small in body or vector in body]
+
+
+def pages_of(store: ObjectStore, digest: str) -> dict[str, bytes]:
+    return {key: store.read(key) for key in store.keys(layout.dataset_file(digest, ""))}
+
+
+def test_a_later_run_with_the_same_digest_leaves_the_pages_of_the_version_as_they_are(base_lake: LocalStore) -> None:
+    first = publish(base_lake, "first")
+    before = pages_of(base_lake, first)
+    give(base_lake, "waits", drawing_on("test", "cats"), "positive")  # it changes the statuses and not the manifest
+    assert publish(base_lake, "second") == first
+    assert pages_of(base_lake, first) == before
+    reports = {run: json.loads(base_lake.read(layout.run_dataset(run))) for run in ("first", "second")}
+    assert [len(reports[run]["photos"]) for run in reports] == [0, 1]
+    assert reports["first"] == read_report(base_lake, first)
+    waiting = {run: b"waits" in base_lake.read(layout.run_page(run, "card.html")) for run in reports}
+    assert waiting == {"first": False, "second": True}
+    assert len(read_table(base_lake, layout.run_page("second", "statuses.parquet"))) == 4 * PER_SOURCE + 1
+    rebuild(base_lake, first)
+
+
+def test_a_version_that_a_killed_task_left_half_written_is_completed(
+    base_lake: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = publish(base_lake, "whole")
+    expected = pages_of(base_lake, digest)
+    for name in ("report.json", "card.html", "manifest.parquet"):
+        base_lake.delete(layout.dataset_file(digest, name))
+    assert publish(base_lake, "whole") == digest
+    assert pages_of(base_lake, digest) == expected
+
+
+def test_a_version_by_rules_that_the_code_no_longer_has_is_published_anew(base_lake: LocalStore) -> None:
+    digest = publish(base_lake, "r")
+    write_json(base_lake, layout.dataset_report(digest), read_report(base_lake, digest) | {"policy_version": 1})
+    assert publish(base_lake, "later") == digest
+    assert read_report(base_lake, digest)["run"] == "later"
+    rebuild(base_lake, digest)
+
+
+def test_the_table_of_other_settings_is_not_taken_for_that_of_these(base_lake: LocalStore) -> None:
+    publish(base_lake, "r")
+    other = Settings(policy=Policy(labels=Labels(max_quality=0.01)))
+    for step, task in (
+        (lambda: steps.check_labels(base_lake, "r", other), "deduplicate"),
+        (lambda: steps.sample(base_lake, "r", other, images_per_source=1000), "check_labels"),
+        (lambda: publish_dataset(base_lake, "r", other, images_per_source=1000), "sample"),
+        (lambda: publish_dataset(base_lake, "r", Settings(policy=POLICY), images_per_source=999), "sample"),
+    ):
+        with pytest.raises(DatasetError, match=f"changed since the task {task} of this run; clear the task {task}"):
+            step()
+
+
+def test_the_data_checks_of_other_photos_are_not_published(base_lake: LocalStore) -> None:
+    digest = publish(base_lake, "r")
+    write_json(base_lake, layout.run_validation("r"), {"passed": True, "dataset": "another"})
+    with pytest.raises(DatasetError, match=f"other photos than those of dataset {digest}: clear the task validate"):
+        publish(base_lake, "r")
+    write_json(base_lake, layout.run_validation("r"), {"passed": True, "dataset": digest})
+    base_lake.write(layout.run_validation_page("r"), b"<p>fine</p>")
+    publish(base_lake, "r")
+    assert not base_lake.exists(layout.dataset_validation(digest)), "its pages were written before"

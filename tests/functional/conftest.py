@@ -14,7 +14,7 @@ from include.lake.opening import open_lake
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from stack.airflow_api import AirflowApi
-from stack.demo import run_dag, start_all
+from stack.demo import follow, run_dag, start_all
 from stack.environment import local_settings
 from stack.launcher import Stack, marked, running_stack
 from tests.conftest import free_port
@@ -43,6 +43,12 @@ class Loop:
         assert state == "failed", self.states(dag, run)
         failed = next(task for task in self.api.tasks(dag, run) if task["state"] == "failed")
         return failed, "\n".join(self.api.log_lines(dag, run, failed))
+
+    def clear(self, dag: str, run: str, **tasks: Any) -> str:
+        """Clear a run, or only some ``task_ids`` of it, and follow it to its end; returns its state."""
+        clear = {"dag_run_id": run, "only_failed": False, "dry_run": False, "reset_dag_runs": True} | tasks
+        self.api._send("POST", f"/dags/{dag}/clearTaskInstances", json=clear)
+        return follow(self.stack, self.api, dag, run)
 
     def states(self, dag: str, run: str) -> dict[str, str]:
         return {task["task_id"]: task["state"] for task in self.api.tasks(dag, run)}

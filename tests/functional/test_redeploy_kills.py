@@ -13,10 +13,16 @@ import pytest
 from include.errors import ServerError
 from include.lake import layout
 from include.lake.formats import read_json
-from include.registry.versions import REPLACES_TAG, SUM_TAG, champion_version, predecessor_of, roll_back_alias
+from include.registry.versions import (
+    REPLACES_TAG,
+    SUM_TAG,
+    champion_version,
+    find_version,
+    predecessor_of,
+    roll_back_alias,
+)
 from include.serving.client import live, predict
 from include.training.mlflow_runs import Mlflow
-from stack.demo import follow
 from stack.environment import local_settings
 from stack.launcher import wait_until
 from tests.functional.conftest import Loop, quick_settings, running_loop
@@ -63,17 +69,14 @@ class World:
 
     def go_back(self) -> None:
         """Back to the moment after the gate's decision."""
-        roll_back_alias(self.client, OLD)
+        roll_back_alias(self.client, find_version(self.client, OLD))
         self.client.delete_model_version_tag(self.client.name, NEW, REPLACES_TAG)
         self.wait_for(OLD)
 
     def redeploy(self) -> tuple[str, str, int]:
         """Run `redeploy` and what follows it again; returns the state of the run and of the task, and its tries."""
         before = self.task()["try_number"]
-        task = {"dag_run_id": self.run, "task_ids": ["release.redeploy"], "include_downstream": True}
-        clear = task | {"only_failed": False, "dry_run": False, "reset_dag_runs": True}
-        self.loop.api._send("POST", "/dags/retrain/clearTaskInstances", json=clear)
-        state = follow(self.loop.stack, self.loop.api, "retrain", self.run)
+        state = self.loop.clear("retrain", self.run, task_ids=["release.redeploy"], include_downstream=True)
         return state, self.task()["state"], self.task()["try_number"] - before
 
     def task(self) -> dict[str, Any]:
@@ -126,8 +129,10 @@ def sees_it_live(line: str, body: bytes) -> bool:
 def assert_replaced(world: World) -> None:
     """Alias, record, live server and the lake's report agree, and the new model answers."""
     report = read_json(world.loop.lake, layout.run_report(world.run))
-    assert champion_version(world.client) == report["champion"] == world.live() == NEW
-    assert predecessor_of(world.client, NEW) == OLD
+    champion = champion_version(world.client)
+    assert champion is not None
+    assert champion.number == report["champion"] == world.live() == NEW
+    assert predecessor_of(world.client, champion) == find_version(world.client, OLD)
     assert predict(world.server.target, [drawing("cats", 1)])[0].model_version == NEW
 
 
@@ -178,5 +183,5 @@ def test_a_task_killed_around_its_roll_back_leaves_the_old_champion(
     assert strike.done
     log = "\n".join(damaged.loop.api.log_lines("retrain", damaged.run, damaged.task()))
     assert "the model server rejects it" in log
-    assert champion_version(damaged.client) == damaged.live() == OLD
+    assert str(champion_version(damaged.client)) == damaged.live() == OLD
     assert set(damaged.served) == {OLD}

@@ -13,7 +13,7 @@ from include.errors import NoModelYet
 from include.lake import layout
 from include.lake.formats import read_json, write_json
 from include.question import NEGATIVE, POSITIVE
-from include.registry.versions import download_and_verify, load
+from include.registry.versions import download_and_verify, find_version, load
 from include.serving.client import live, predict
 from include.status import Status
 from stack.airflow_api import ENDED
@@ -82,7 +82,7 @@ def test_retrain_ends_with_a_live_model(loop: Loop, story: Story, tmp_path: Path
     assert set(states.values()) == {"success"}
     report = read_json(loop.lake, layout.run_report(run))
     assert loop.versions() == [report["version"]] == ["1"]
-    model = load(download_and_verify(loop.client, "1", tmp_path, QUESTION), "1")
+    model = load(download_and_verify(loop.client, find_version(loop.client, "1"), tmp_path, QUESTION), "1")
     answers = model.predict(pd.DataFrame({"image": [drawing("cats", 1), b"%PDF-1.7"]})).to_dict("records")
     assert answers[0]["is_positive"], "a drawn cat"
     assert answers[0]["model_version"] == "1"
@@ -91,6 +91,7 @@ def test_retrain_ends_with_a_live_model(loop: Loop, story: Story, tmp_path: Path
     assert digest_of(rebuilt) == report["dataset"]
     assert report["decision"]["predecessor"] is None
     assert report["champion"] == live(loop.live_url)["model_version"] == "1"
+    assert report["sha256"] == live(loop.live_url)["sha256"]
     story["first"] = report
     story["answer"] = predict(loop.live_url, [PHOTO])[0]
     assert story["answer"].model_version == "1"
@@ -142,7 +143,7 @@ def test_uploads_make_another_dataset_and_a_better_model(loop: Loop, story: Stor
     assert loop.versions() == ["2", "1"]
     _check_statuses(loop, story, report["dataset"])
     assert report["decision"]["better"], report["decision"]
-    assert report["decision"]["predecessor"] == "1"
+    assert report["decision"]["predecessor"]["number"] == "1"
 
 
 def test_uploads_have_changed_the_live_answer(loop: Loop, story: Story) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json
-from include.records import Decision, DecisionRule, Rule
+from include.records import Decision, DecisionRule, ModelVersion, Rule
 from include.registry.versions import ALIAS, CONTRACT_TAG, QUESTION_TAG, champion_version, register
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
@@ -32,13 +33,15 @@ class LiveStandIn:
 
     def __init__(self, client: Mlflow) -> None:
         self.client = client
-        self.serves: str | None = None  # none: it follows the alias
+        self.serves: ModelVersion | None = None  # none: it follows the alias
         self.when_polled: Callable[[], object] = lambda: None
         self.status = 200
-        self.rejected: dict[str, str] = {}
+        self.rejected: dict[ModelVersion, str] = {}
 
-    def version(self) -> str | None:
-        return self.serves or champion_version(self.client)
+    def answer(self) -> dict[str, Any]:
+        version = self.serves or champion_version(self.client)
+        names = {"model_version": version.number, "sha256": version.sha256} if version else {}
+        return names | {"rejected": {version.sha256: reason for version, reason in self.rejected.items()}}
 
 
 @contextmanager
@@ -50,7 +53,7 @@ def answering(live: LiveStandIn) -> Iterator[str]:
             live.when_polled()
             self.send_response(live.status)
             self.end_headers()
-            self.wfile.write(json.dumps({"model_version": live.version(), "rejected": live.rejected}).encode())
+            self.wfile.write(json.dumps(live.answer()).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -91,17 +94,17 @@ def live(client: Mlflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveStandI
 
 
 @pytest.fixture
-def old(client: Mlflow) -> str:
+def old(client: Mlflow) -> ModelVersion:
     return add_version(run="old")
 
 
 @pytest.fixture
-def new(client: Mlflow) -> str:
+def new(client: Mlflow) -> ModelVersion:
     return add_version(run="new")
 
 
 @pytest.fixture
-def other(client: Mlflow) -> str:
+def other(client: Mlflow) -> ModelVersion:
     return add_version(run="other")
 
 
@@ -111,7 +114,9 @@ def mlflow_run(client: Mlflow) -> str:
         return str(active.info.run_id)
 
 
-def write_decision(lake: ObjectStore, challenger: str, predecessor: str | None, *, better: bool = True) -> None:
+def write_decision(
+    lake: ObjectStore, challenger: ModelVersion, predecessor: ModelVersion | None, *, better: bool = True
+) -> None:
     """The gate's decision, as it lies in the lake."""
     decision = Decision(better, challenger, predecessor, (Rule("a rule", better, "by hand"),))
     write_json(lake, layout.run_decision(RUN), asdict(decision))
@@ -134,14 +139,14 @@ def killed_at(target: object, step: str) -> Iterator[None]:
             yield
 
 
-def register_garbage(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+def register_garbage(client: Mlflow, mlflow_run: str, folder: Path) -> ModelVersion:
     """The sum is right, but the network is not a network."""
     path, origin = folder / "network.keras", {"run": f"garbage-{mlflow_run}", "mlflow_run": mlflow_run, "dataset": "d1"}
     path.write_bytes(b"PK\x03\x04 half a file")
     return register(client, path, DecisionRule(0.5, 0.4, 0.6, (0,)), QUESTION, **origin)
 
 
-def register_tampered(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+def register_tampered(client: Mlflow, mlflow_run: str, folder: Path) -> ModelVersion:
     """A file was changed after the version was registered."""
     version = add_version(run=f"tampered-{mlflow_run}")
     (folder / "package_entry.py").write_text("raise SystemExit")
@@ -149,13 +154,13 @@ def register_tampered(client: Mlflow, mlflow_run: str, folder: Path) -> str:
     return version
 
 
-def register_of_older_contract(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+def register_of_older_contract(client: Mlflow, mlflow_run: str, folder: Path) -> ModelVersion:
     version = add_version(run=f"older-{mlflow_run}")
-    client.set_model_version_tag(client.name, version, CONTRACT_TAG, "3")
+    client.set_model_version_tag(client.name, version.number, CONTRACT_TAG, "3")
     return version
 
 
-def register_of_another_question(client: Mlflow, mlflow_run: str, folder: Path) -> str:
+def register_of_another_question(client: Mlflow, mlflow_run: str, folder: Path) -> ModelVersion:
     version = add_version(run=f"question-{mlflow_run}")
-    client.set_model_version_tag(client.name, version, QUESTION_TAG, "0" * 16)
+    client.set_model_version_tag(client.name, version.number, QUESTION_TAG, "0" * 16)
     return version

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from include.dataset.manifest import MANIFEST
+from include.dataset.publish import rules
+from include.errors import DatasetError
+from include.ingestion.base_sets import claim_lake
+from include.ingestion.snapshot import anything_new, snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, to_json, write_json, write_table
@@ -16,19 +20,22 @@ from include.lake.local import LocalStore
 from include.promotion import comparison
 from include.promotion.comparison import failed_rules, read_decision
 from include.question import NEGATIVE, POSITIVE
-from include.records import CONTRACT, Decision, RetrainParams, Rule
+from include.records import CONTRACT, Decision, ModelVersion, RetrainParams, Rule
 from include.registry.versions import champion_version, promote
-from include.settings import Settings
-from include.training.mlflow_runs import Mlflow
+from include.settings import Policy, Quality, Settings
+from include.training.fingerprint import training_digest
+from include.training.hyperparameters import Hyperparameters
+from include.training.mlflow_runs import MADE_FROM_TAG, Mlflow
+from include.training.run_results import keep_version
 from tests.models import add_version
 from tests.pictures import plain
 from tests.promotion.conftest import (
     RUN,
+    killed_at,
     register_garbage,
     register_of_another_question,
     register_of_older_contract,
     register_tampered,
-    write_decision,
 )
 
 PARAMS = RetrainParams(images_per_source=10, epochs=1, min_precision=0.7, min_recall=0.7)
@@ -39,11 +46,16 @@ def compare_and_decide(lake: ObjectStore) -> Decision:
     return comparison.compare_and_decide(lake, RUN, PARAMS, Settings())
 
 
+def freeze(lake: ObjectStore, run: str) -> None:
+    snapshot_base(lake, run, Settings().question)
+    snapshot_uploads(lake, run)
+
+
 @pytest.fixture
-def evaluated(lake: LocalStore, mlflow_run: str) -> Evaluated:
+def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
     """What earlier tasks write: four red positive photos, eight blue negative ones, and a challenger."""
 
-    def evaluated(version: str, *, network: str = "efficientnet_lite0") -> None:
+    def evaluated(version: ModelVersion, *, network: str = "efficientnet_lite0") -> None:
         rows = []
         for number in range(12):
             positive = number < 4
@@ -58,15 +70,19 @@ def evaluated(lake: LocalStore, mlflow_run: str) -> Evaluated:
         evaluation: dict[str, object] = {"dataset": "d1", "mlflow_run": mlflow_run, "network": network}
         evaluation |= {"decision_rule": {"threshold": 0.5}, "slices": {"base": base}}
         write_json(lake, layout.run_evaluation(RUN), evaluation)
-        registered = {"version": version, "dataset": "d1", "mlflow_run": mlflow_run}
-        write_json(lake, layout.run_version(RUN), registered)
-        write_json(lake, layout.run_inputs(RUN), {"input_digest": "abc"})
+        keep_version(lake, RUN, version, evaluation)
+        freeze(lake, RUN)
 
+    settings = Settings()
+    claim_lake(lake, settings)
+    write_json(lake, layout.run_dataset(RUN), {"digest": "d1"} | rules(settings, PARAMS.images_per_source))
+    made_from = training_digest("d1", Hyperparameters(), PARAMS, settings)
+    client.set_tag(mlflow_run, MADE_FROM_TAG, made_from)
     return evaluated
 
 
 @pytest.fixture
-def wrong(client: Mlflow) -> str:
+def wrong(client: Mlflow) -> ModelVersion:
     """A version that predicts positive for all photos but red ones."""
     return add_version(run="wrong", sign=-1)
 
@@ -76,7 +92,7 @@ def last_rule(decision: Decision) -> str:
 
 
 def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: str, tmp_path: Path
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: ModelVersion, tmp_path: Path
 ) -> None:
     evaluated(new)
     decision = compare_and_decide(lake)
@@ -86,8 +102,10 @@ def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
     logged = Path(client.download_artifacts(mlflow_run, "evaluation/decision.json", str(tmp_path)))
     assert Decision.of(json.loads(logged.read_text())) == decision
     assert client.get_run(mlflow_run).data.tags["decision"] == "better"
-    assert read_json(lake, layout.LATEST_RUN) == {"run": RUN, "input_digest": "abc"}
-    description = client.get_model_version(client.name, new).description
+    assert read_json(lake, layout.LATEST_RUN)["run"] == RUN
+    freeze(lake, "next")
+    assert not anything_new(lake, "next", PARAMS, Settings()), "these photos are judged"
+    description = client.get_model_version(client.name, new.number).description
     assert "Trained on dataset `d1`; decision threshold 0.5." in description
     assert "EfficientNet-Lite0" in description
     assert "Apache License 2.0" in description
@@ -98,17 +116,17 @@ def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
 
 
 def test_a_model_from_scratch_names_no_backbone(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: str
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
 ) -> None:
     evaluated(new, network="scratch")
     compare_and_decide(lake)
-    description = client.get_model_version(client.name, new).description
+    description = client.get_model_version(client.name, new.number).description
     assert "It was trained from nothing" in description
     assert "EfficientNet" not in description
 
 
 def test_a_worse_model_is_not_better_and_the_champion_stays(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, old: str, wrong: str
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, old: ModelVersion, wrong: ModelVersion
 ) -> None:
     promote(client, old, replaces=None)
     evaluated(wrong)
@@ -116,7 +134,7 @@ def test_a_worse_model_is_not_better_and_the_champion_stays(
     assert not decision.better
     assert decision.predecessor == old
     assert client.get_run(mlflow_run).data.tags["decision"] == "not better"
-    description = client.get_model_version(client.name, wrong).description
+    description = client.get_model_version(client.name, wrong.number).description
     assert f"**Not better**, compared with version {old}:" in description
     assert "- minimum precision: **failed**. precision 0.000 (0 of 8)" in description
     assert any("precision 0.000 (0 of 8), at least 0.700" in reason for reason in failed_rules(lake, RUN))
@@ -124,18 +142,79 @@ def test_a_worse_model_is_not_better_and_the_champion_stays(
     assert champion_version(client) == old
 
 
-def test_the_first_decision_stands_whatever_changes_later(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: str, new: str, wrong: str
+def test_the_first_decision_about_a_version_stands_whoever_is_champion_later(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: ModelVersion, new: ModelVersion
 ) -> None:
     evaluated(new)
     first = compare_and_decide(lake)
-    promote(client, old, replaces=None)
+    for champion in (old, new):
+        promote(client, champion, replaces=None)
+        assert compare_and_decide(lake) == first
+
+
+def test_another_version_of_a_cleared_run_is_decided_anew(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: ModelVersion, wrong: ModelVersion
+) -> None:
+    evaluated(new)
+    first = compare_and_decide(lake)
     evaluated(wrong)
-    assert compare_and_decide(lake) == first
+    assert not compare_and_decide(lake).better
+    assert read_decision(lake, RUN).challenger == wrong
+    assert client.get_run(mlflow_run).data.tags["decision"] == "not better"
+    evaluated(new)
+    assert compare_and_decide(lake) == first == read_decision(lake, RUN)
+    assert len(list(lake.keys(layout.of_run(RUN) + "decisions/"))) == 2
+
+
+def test_other_floors_decide_anew(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: ModelVersion, wrong: ModelVersion
+) -> None:
+    evaluated(wrong)
+    assert not compare_and_decide(lake).better
+    low = replace(PARAMS, min_precision=0.0, min_recall=0.0)
+    assert comparison.compare_and_decide(lake, RUN, low, Settings()).better
+
+
+def test_a_version_of_another_evaluation_is_not_decided_about(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
+) -> None:
+    evaluated(new)
+    evaluation = read_json(lake, layout.run_evaluation(RUN))
+    write_json(lake, layout.run_evaluation(RUN), evaluation | {"decision_rule": {"threshold": 0.9}})
+    with pytest.raises(DatasetError, match=f"version {new} was registered from another .*clear the task register"):
+        compare_and_decide(lake)
+    assert not lake.exists(layout.run_decision(RUN))
+
+
+@pytest.mark.parametrize(
+    ("params", "settings"),
+    [
+        (PARAMS, Settings(l2_penalty=0.5)),
+        (PARAMS, Settings(policy=Policy(quality=Quality(min_side=33)))),
+        (replace(PARAMS, images_per_source=11), Settings()),
+        (replace(PARAMS, epochs=2), Settings()),
+    ],
+    ids=["recipe", "policy", "photos", "epochs"],
+)
+def test_what_was_made_by_other_settings_does_not_count_as_judged(
+    client: Mlflow,
+    lake: LocalStore,
+    evaluated: Evaluated,
+    new: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
+    params: RetrainParams,
+    settings: Settings,
+) -> None:
+    """Settings changed in the middle of a run: the next one must train."""
+    evaluated(new)
+    there = Settings()
+    settings = settings.model_copy(update={"mlflow_url": there.mlflow_url})
+    assert comparison.compare_and_decide(lake, RUN, params, settings).better
+    assert not lake.exists(layout.LATEST_RUN)
 
 
 def test_of_two_gates_at_once_the_first_to_write_decides(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated(new)
     first = Decision(False, new, None, (Rule("by a twin", False, "it came first"),))
@@ -143,7 +222,7 @@ def test_of_two_gates_at_once_the_first_to_write_decides(
 
     def twin_writes(key: str) -> bool:
         found = exists(key)
-        if not found and key.endswith("decision.json"):
+        if not found and "/decisions/" in key:
             lake.create(key, to_json(asdict(first)))
         return found
 
@@ -152,11 +231,13 @@ def test_of_two_gates_at_once_the_first_to_write_decides(
 
 
 def test_after_a_kill_between_decision_and_mlflow_the_next_try_completes(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: str
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: ModelVersion
 ) -> None:
     evaluated(new)
-    write_decision(lake, new, None)
-    compare_and_decide(lake)
+    with killed_at(comparison, "_publish_decision"):
+        compare_and_decide(lake)
+    assert not lake.exists(layout.LATEST_RUN)
+    assert compare_and_decide(lake) == read_decision(lake, RUN)
     assert client.get_run(mlflow_run).data.tags["decision"] == "better"
     assert lake.exists(layout.LATEST_RUN)
 
@@ -179,10 +260,10 @@ def test_a_champion_that_cannot_be_trusted_does_not_block(
     lake: LocalStore,
     evaluated: Evaluated,
     mlflow_run: str,
-    new: str,
-    wrong: str,
+    new: ModelVersion,
+    wrong: ModelVersion,
     tmp_path: Path,
-    damaged: Callable[[Mlflow, str, Path], str],
+    damaged: Callable[[Mlflow, str, Path], ModelVersion],
     reason: str,
 ) -> None:
     champion = damaged(client, mlflow_run, tmp_path)
@@ -201,9 +282,9 @@ def test_a_challenger_that_cannot_be_trusted_is_not_better(
     lake: LocalStore,
     evaluated: Evaluated,
     mlflow_run: str,
-    old: str,
+    old: ModelVersion,
     tmp_path: Path,
-    damaged: Callable[[Mlflow, str, Path], str],
+    damaged: Callable[[Mlflow, str, Path], ModelVersion],
     reason: str,
 ) -> None:
     promote(client, old, replaces=None)
@@ -215,11 +296,11 @@ def test_a_challenger_that_cannot_be_trusted_is_not_better(
 
 
 def test_without_a_champion_that_was_deleted_only_the_floors_count(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: str
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
 ) -> None:
     gone = add_version(run="gone")
     promote(client, gone, replaces=None)
-    client.delete_model_version(client.name, gone)
+    client.delete_model_version(client.name, gone.number)
     evaluated(new)
     decision = compare_and_decide(lake)
     assert decision.better
@@ -228,7 +309,7 @@ def test_without_a_champion_that_was_deleted_only_the_floors_count(
 
 
 def test_a_challenger_that_is_champion_already_is_compared_with_what_it_replaced(
-    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: str, new: str
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: ModelVersion, new: ModelVersion
 ) -> None:
     promote(client, old, replaces=None)
     promote(client, new, replaces=old)

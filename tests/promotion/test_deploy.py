@@ -1,14 +1,18 @@
 """The alias that moves to the challenger, or back, against a real registry and a stand-in for the model server."""
 
+from uuid import uuid4
+
 import pytest
 
 from include.errors import ModelError, NotDeployed, TransientError
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
 from include.promotion import deploy
+from include.records import ModelVersion
 from include.registry.versions import ALIAS, champion_version, predecessor_of, promote
 from include.settings import Settings
-from include.training.mlflow_runs import Mlflow
+from include.training.mlflow_runs import Mlflow, connect
+from tests.models import add_version
 from tests.promotion.conftest import RUN, LiveStandIn, killed_at, write_decision
 
 
@@ -17,29 +21,34 @@ def redeploy(lake: ObjectStore) -> dict[str, str | None]:
 
 
 def test_the_first_model_becomes_champion_and_replaces_none(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, new: ModelVersion
 ) -> None:
     write_decision(lake, new, None)
-    assert redeploy(lake) == {"version": new, "replaced": None}
+    assert redeploy(lake) == {"version": new.number, "replaced": None}
     assert champion_version(client) == new
-    assert client.get_model_version(client.name, new).tags["replaces"] == ""
+    assert client.get_model_version(client.name, new.number).tags["replaces"] == ""
     assert predecessor_of(client, new) is None
 
 
 def test_a_better_model_replaces_the_champion_and_records_it(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
-    assert redeploy(lake) == {"version": new, "replaced": old}
+    assert redeploy(lake) == {"version": new.number, "replaced": old.number}
     assert champion_version(client) == new
     assert predecessor_of(client, new) == old
 
 
 def test_a_second_try_moves_nothing(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow,
+    live: LiveStandIn,
+    lake: LocalStore,
+    old: ModelVersion,
+    new: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     first = redeploy(lake)
     monkeypatch.setattr(deploy, "promote", None)  # a call fails
@@ -48,9 +57,9 @@ def test_a_second_try_moves_nothing(
 
 
 def test_a_model_that_is_not_better_is_not_deployed(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old, better=False)
     with pytest.raises(ModelError, match=f"version {new} is not better by the gate: it is not deployed"):
         redeploy(lake)
@@ -59,30 +68,37 @@ def test_a_model_that_is_not_better_is_not_deployed(
 
 @pytest.mark.parametrize("before", ["old", None], ids=["a predecessor", "first"])
 def test_an_alias_that_moved_since_the_decision_stays(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, other: str, before: str | None
+    client: Mlflow,
+    live: LiveStandIn,
+    lake: LocalStore,
+    old: ModelVersion,
+    new: ModelVersion,
+    other: ModelVersion,
+    before: str | None,
 ) -> None:
     """It was moved by another run, by a person, or before a run is cleared weeks later."""
     predecessor = old if before else None
     write_decision(lake, new, predecessor)
-    client.set_registered_model_alias(client.name, ALIAS, other)
-    with pytest.raises(ModelError, match=f"moved from version {predecessor} to {other}.*trigger retrain again"):
+    client.set_registered_model_alias(client.name, ALIAS, other.number)
+    moved = f"moved from version {predecessor or 'none'} .*to {other} .*trigger retrain again"
+    with pytest.raises(ModelError, match=moved):
         redeploy(lake)
     assert champion_version(client) == other
 
 
 def test_a_removed_champion_is_not_put_back_by_an_old_run(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
     write_decision(lake, new, old)
-    with pytest.raises(ModelError, match=f"moved from version {old} to None"):
+    with pytest.raises(ModelError, match=f"moved from version {old} .*to none"):
         redeploy(lake)
     assert champion_version(client) is None
 
 
 def test_a_run_that_is_cleared_after_a_later_one_deploys_nothing(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, other: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion, other: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     redeploy(lake)
     promote(client, other, replaces=new)
@@ -93,9 +109,9 @@ def test_a_run_that_is_cleared_after_a_later_one_deploys_nothing(
 
 @pytest.mark.parametrize("status", [200, 503], ids=["serves the old one", "has no model"])
 def test_a_server_that_does_not_follow_has_its_champion_back(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, status: int
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion, status: int
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.serves, live.status = old, status
     message = f"version {new} is not live: .*did not serve it in 1 s; `champion` is {old} now.*clear this task"
@@ -106,10 +122,15 @@ def test_a_server_that_does_not_follow_has_its_champion_back(
 
 
 def test_a_rejection_ends_the_wait_and_is_an_error_of_the_model(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow,
+    live: LiveStandIn,
+    lake: LocalStore,
+    old: ModelVersion,
+    new: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CAT_DEPLOY_TIMEOUT_SECONDS", "3600")
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.serves, live.rejected = old, {new: "another sum"}
     with pytest.raises(ModelError, match=f"the model server rejects it: another sum; `champion` is {old} now"):
@@ -118,28 +139,33 @@ def test_a_rejection_ends_the_wait_and_is_an_error_of_the_model(
 
 
 def test_a_rejection_of_another_version_is_none_of_this_one(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.rejected = {old: "another sum"}
-    assert redeploy(lake)["version"] == new
+    assert redeploy(lake)["version"] == new.number
 
 
 def test_after_a_rejection_the_version_may_be_mended_and_the_task_cleared(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.serves, live.rejected = old, {new: "another sum"}
     with pytest.raises(ModelError):
         redeploy(lake)
     live.serves, live.rejected = None, {}
-    assert redeploy(lake)["version"] == new
+    assert redeploy(lake)["version"] == new.number
 
 
 def test_where_there_was_no_champion_there_is_none_again(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+    client: Mlflow,
+    live: LiveStandIn,
+    lake: LocalStore,
+    old: ModelVersion,
+    new: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_decision(lake, new, None)
     monkeypatch.setenv("CAT_SERVER_URL", "http://127.0.0.1:9")  # nothing listens there
@@ -149,57 +175,95 @@ def test_where_there_was_no_champion_there_is_none_again(
 
 
 def test_an_alias_that_moves_on_during_the_wait_is_not_put_back(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str, other: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion, other: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.serves = old
-    live.when_polled = lambda: client.set_registered_model_alias(client.name, ALIAS, other)
+    live.when_polled = lambda: client.set_registered_model_alias(client.name, ALIAS, other.number)
     with pytest.raises(NotDeployed, match=f"version {new} is not live.*`champion` is {other}"):
         redeploy(lake)
     assert champion_version(client) == other
 
 
 def test_after_a_roll_back_the_task_may_be_cleared(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.serves = old
     with pytest.raises(NotDeployed):
         redeploy(lake)
     live.serves = None
-    assert redeploy(lake)["version"] == new
+    assert redeploy(lake)["version"] == new.number
     assert champion_version(client) == new
 
 
-def test_after_a_kill_between_tag_and_alias_the_next_try_completes(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+@pytest.fixture
+def made_anew(client: Mlflow, live: LiveStandIn, monkeypatch: pytest.MonkeyPatch) -> tuple[ModelVersion, ModelVersion]:
+    """Version 1 of a registered model that was deleted, and version 1 of the same model made anew."""
+    monkeypatch.setenv("CAT_QUESTION__NAME", f"deleted-{uuid4().hex[:8]}")
+    live.client = connect(Settings())
+    first = add_version(run="before")
+    live.client.delete_registered_model(live.client.name)
+    second = add_version(run="after")
+    assert first.number == second.number == "1"
+    assert first.sha256 != second.sha256
+    return first, second
+
+
+def test_a_server_that_serves_another_version_of_the_same_number_is_not_taken_for_the_new_one(
+    made_anew: tuple[ModelVersion, ModelVersion], live: LiveStandIn, lake: LocalStore
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    before, after = made_anew
+    write_decision(lake, after, None)
+    live.serves = before
+    with pytest.raises(NotDeployed, match="version 1 is not live"):
+        redeploy(lake)
+    live.serves = None
+    assert redeploy(lake) == {"version": "1", "replaced": None}
+
+
+@pytest.mark.parametrize("champion", [True, False], ids=["champion", "no champion"])
+def test_a_decision_about_a_version_that_is_gone_deploys_none_of_its_number(
+    made_anew: tuple[ModelVersion, ModelVersion], live: LiveStandIn, lake: LocalStore, champion: bool
+) -> None:
+    before, after = made_anew
+    if champion:
+        promote(live.client, after, replaces=None)
+    write_decision(lake, before, None)
+    with pytest.raises(ModelError, match="trigger retrain again"):
+        redeploy(lake)
+    assert champion_version(live.client) == (after if champion else None)
+
+
+def test_after_a_kill_between_tag_and_alias_the_next_try_completes(
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     with killed_at(Mlflow, "set_registered_model_alias"):
         redeploy(lake)
     assert (champion_version(client), predecessor_of(client, new)) == (old, old)
-    assert redeploy(lake) == {"version": new, "replaced": old}
+    assert redeploy(lake) == {"version": new.number, "replaced": old.number}
     assert champion_version(client) == new
 
 
 def test_after_a_kill_before_the_server_confirmed_the_next_try_completes(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     with killed_at(deploy, "wait_for_server"):
         redeploy(lake)
     assert champion_version(client) == new
-    assert redeploy(lake) == {"version": new, "replaced": old}
+    assert redeploy(lake) == {"version": new.number, "replaced": old.number}
 
 
 def test_after_a_kill_before_the_roll_back_the_next_try_rolls_back(
-    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: str, new: str
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
     live.serves = old
     with killed_at(deploy, "roll_back_alias"):

@@ -19,8 +19,9 @@ from PIL import Image
 from include.backbone import SIZE, VERSION
 from include.dataset.examples import Examples
 from include.dataset.manifest import read_manifest
-from include.dataset.steps import check_labels, deduplicate, publish, sample
-from include.errors import ObjectNotFound
+from include.dataset.publish import publish
+from include.dataset.steps import check_labels, deduplicate, sample
+from include.errors import DatasetError, ModelError, ObjectNotFound
 from include.evaluation import predict
 from include.evaluation.mlflow_report import base_of_test, errors_of
 from include.images.decoding import decode_pixels
@@ -33,11 +34,13 @@ from include.promotion.evaluate import evaluate
 from include.promotion.register import register_version
 from include.promotion.run_report import report
 from include.question import NEGATIVE, POSITIVE
-from include.records import UPLOADS, RetrainParams, Review
-from include.registry.versions import download_and_verify, load, version_of_run
+from include.records import UPLOADS, ModelVersion, RetrainParams, Review
+from include.registry.versions import download_and_verify, find_version, load, version_of
 from include.settings import ROOT, Labels, Policy, Settings
 from include.training import train as train_module
+from include.training.hyperparameters import Hyperparameters, keep_chosen
 from include.training.mlflow_runs import DATASET_TAG, RUN_TAG, Mlflow, connect
+from include.training.run_results import read_results
 from include.training.train import train
 from tests.models import CLASSES, QUESTION
 from tests.pictures import describe_photos, drawing, drawing_on, fill_base, give
@@ -65,8 +68,8 @@ class Finished(World):
     digest: str
     mlflow_run: str
     answer: dict[str, Any]
-    before: str | None
-    version: str
+    before: ModelVersion | None
+    version: ModelVersion
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +97,7 @@ def digest(world: World) -> str:
     assert anything_new(lake, RUN, PARAMS, settings)
     deduplicate(lake, RUN, POLICY)
     check_labels(lake, RUN, settings)
-    sample(lake, RUN, QUESTION, images_per_source=images)
+    sample(lake, RUN, settings, images_per_source=images)
     return publish(lake, RUN, settings, images_per_source=images)
 
 
@@ -102,8 +105,8 @@ def train_and_evaluate(world: World, run: str, digest: str, params: RetrainParam
     settings = world.settings
     mlflow_run = train(world.lake, run, digest, params, settings)
     answer = evaluate(world.lake, run, digest, mlflow_run, params, settings)
-    before = version_of_run(world.client, run, digest)
-    version = register_version(world.lake, run, settings)
+    before = version_of(world.client, {RUN_TAG: layout.run_name(run), DATASET_TAG: digest})
+    version = find_version(world.client, register_version(world.lake, run, settings))
     return Finished(world.lake, world.client, settings, run, digest, mlflow_run, answer, before, version)
 
 
@@ -136,17 +139,18 @@ def test_evaluate_registers_nothing(done: Finished) -> None:
 
 
 def test_the_registered_version_answers(done: Finished, tmp_path: Path) -> None:
-    registered = done.client.get_model_version(done.client.name, done.version)
+    registered = done.client.get_model_version(done.client.name, done.version.number)
     assert registered.run_id == done.mlflow_run
-    model = load(download_and_verify(done.client, done.version, tmp_path, QUESTION), done.version)
+    model = load(download_and_verify(done.client, done.version, tmp_path, QUESTION), done.version.number)
     (answer,) = model.predict(pd.DataFrame({"image": [drawing("cats", 0)]})).to_dict("records")
-    assert answer["model_version"] == done.version
+    assert answer["model_version"] == done.version.number
     assert answer["threshold"] == done.answer["threshold"]
 
 
 def test_what_was_registered_is_written_to_the_lake(done: Finished) -> None:
-    names = {"run": RUN, "version": done.version, "dataset": done.digest, "mlflow_run": done.mlflow_run}
-    assert read_json(done.lake, layout.run_version(RUN)) == names
+    names = {"run": RUN, "version": done.version.number, "dataset": done.digest, "mlflow_run": done.mlflow_run}
+    assert names.items() <= read_json(done.lake, layout.run_version(RUN)).items()
+    assert read_results(done.lake, RUN) == (evaluation_of(done), done.version)
 
 
 def assert_served_as_evaluated(done: Finished, folder: Path, *, within: float) -> None:
@@ -227,7 +231,7 @@ def test_the_uploads_of_one_visitor_share_a_fold(done: Finished, monkeypatch: py
 
     monkeypatch.setattr(predict, "out_of_fold_logits", remember)
     manifest = read_manifest(done.lake, done.digest)
-    logits = predict.predict_out_of_fold(done.lake, RUN, manifest, done.settings, PARAMS)
+    logits = predict.predict_out_of_fold(done.lake, RUN, manifest, Hyperparameters(), done.settings, PARAMS)
     photos = logits.photos
     assert set(photos["key"]) == set(manifest.loc[manifest["split"] != "test", "key"])
     (folds,) = asked
@@ -322,7 +326,7 @@ def test_evaluating_again_changes_nothing(done: Finished) -> None:
     before = evaluation_of(done)
     assert evaluate(done.lake, RUN, done.digest, done.mlflow_run, PARAMS, done.settings) == done.answer
     assert evaluation_of(done) == before
-    assert versions_of(done) == [done.version]
+    assert versions_of(done) == [done.version.number]
     assert len(done.client.get_metric_history(done.mlflow_run, "test/f1")) == 1
 
 
@@ -333,16 +337,16 @@ def versions_of(done: Finished) -> list[str]:
 
 def test_registering_again_returns_the_same_version(done: Finished) -> None:
     before = read_json(done.lake, layout.run_version(RUN))
-    assert register_version(done.lake, RUN, done.settings) == done.version
+    assert register_version(done.lake, RUN, done.settings) == done.version.number
     assert read_json(done.lake, layout.run_version(RUN)) == before
-    assert versions_of(done) == [done.version]
+    assert versions_of(done) == [done.version.number]
 
 
 def test_after_a_kill_between_registry_and_lake_the_next_try_registers_no_twin(done: Finished) -> None:
     done.lake.delete(layout.run_version(RUN))
-    assert register_version(done.lake, RUN, done.settings) == done.version
-    assert read_json(done.lake, layout.run_version(RUN))["version"] == done.version
-    assert versions_of(done) == [done.version]
+    assert register_version(done.lake, RUN, done.settings) == done.version.number
+    assert read_json(done.lake, layout.run_version(RUN))["version"] == done.version.number
+    assert versions_of(done) == [done.version.number]
 
 
 def test_without_an_evaluation_nothing_is_registered(done: Finished) -> None:
@@ -422,9 +426,10 @@ def statuses_of(client: Mlflow, run: str) -> list[str]:
 def test_the_report_summarizes_the_run_and_a_repetition_has_nothing_to_do(done: Finished) -> None:
     compare_and_decide(done.lake, RUN, PARAMS, done.settings)
     answer = report(done.lake, RUN, done.settings)
-    assert (answer["version"], answer["dataset"]) == (done.version, done.digest)
+    assert (answer["version"], answer["dataset"]) == (done.version.number, done.digest)
     whole = read_json(done.lake, layout.run_report(RUN))
-    assert whole["decision"]["challenger"] == whole["version"] == done.version
+    assert whole["decision"]["challenger"] == {"number": whole["version"], "sha256": whole["sha256"]}
+    assert ModelVersion(whole["version"], whole["sha256"]) == done.version
     assert whole["test"] == evaluation_of(done)["slices"]["base"]
     assert whole["images"]["uploads"] == {"test": 1, "train": 3}
     for name in (RUN, "next"):
@@ -432,3 +437,56 @@ def test_the_report_summarizes_the_run_and_a_repetition_has_nothing_to_do(done: 
         snapshot_uploads(done.lake, name)
     assert anything_new(done.lake, RUN, PARAMS, done.settings)  # the same run, cleared
     assert not anything_new(done.lake, "next", PARAMS, done.settings)
+
+
+def test_a_training_by_other_settings_is_made_anew(done: Finished) -> None:
+    other = done.settings.model_copy(update={"l2_penalty": 0.5})
+    again = train(done.lake, RUN, done.digest, PARAMS, other)
+    assert again != done.mlflow_run
+    assert train(done.lake, RUN, done.digest, PARAMS, other) == again
+    assert train(done.lake, RUN, done.digest, PARAMS, done.settings) == done.mlflow_run
+
+
+@pytest.mark.parametrize("change", [{"l2_penalty": 0.25}, {"sure_from": 0.9}, {"network": "scratch"}])
+def test_a_network_of_other_settings_is_not_evaluated(done: Finished, change: dict[str, Any]) -> None:
+    other, before = done.settings.model_copy(update=change), evaluation_of(done)
+    with pytest.raises(ModelError, match="trained with other settings.*clear the task train"):
+        evaluate(done.lake, RUN, done.digest, done.mlflow_run, PARAMS, other)
+    assert evaluation_of(done) == before
+
+
+def test_hyperparameters_of_another_dataset_are_not_used(done: Finished) -> None:
+    keep_chosen(done.lake, "r2", "another", Hyperparameters(learning_rate=0.02))
+    for step in (
+        lambda: train(done.lake, "r2", done.digest, PARAMS, done.settings),
+        lambda: evaluate(done.lake, "r2", done.digest, done.mlflow_run, PARAMS, done.settings),
+    ):
+        with pytest.raises(DatasetError, match="chosen on dataset another.*clear the task tune"):
+            step()
+
+
+def test_scores_that_are_not_finite_are_named_with_the_cure(done: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> np.ndarray:
+        return np.full((len(scores_of(done)), CLASSES), np.nan, np.float32)
+
+    monkeypatch.setattr(predict, "score_embeddings", broken)
+    with pytest.raises(ModelError, match="no finite score for .*lower CAT_LEARNING_RATE.*clear the task train"):
+        evaluate(done.lake, RUN, done.digest, done.mlflow_run, PARAMS, done.settings)
+
+
+def test_a_run_cleared_after_new_photos_means_what_it_meant(done: Finished) -> None:
+    """The last test of this file, for the lake has one photo more afterwards."""
+    lake, settings, images = done.lake, done.settings, PARAMS.images_per_source
+    give(lake, "late", drawing_on("train", "dogs"), NEGATIVE)
+    describe_photos(lake, RUN, settings.embedding_cache)
+    assert anything_new(lake, RUN, PARAMS, settings)
+    deduplicate(lake, RUN, POLICY)
+    check_labels(lake, RUN, settings)
+    sample(lake, RUN, settings, images_per_source=images)
+    assert publish(lake, RUN, settings, images_per_source=images) == done.digest
+    again = train_and_evaluate(done, RUN, done.digest, PARAMS)
+    assert (again.mlflow_run, again.version) == (done.mlflow_run, done.version)
+    compare_and_decide(lake, RUN, PARAMS, settings)
+    snapshot_base(lake, "after", QUESTION)
+    snapshot_uploads(lake, "after")
+    assert anything_new(lake, "after", PARAMS, settings), "nobody has judged the new photo"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from include.promotion.gate import average_precision_differences, decide
-from include.records import Decision, VersionScores
+from include.records import Decision, ModelVersion, VersionScores
 
 POSITIVES = np.array([True] * 20 + [False] * 60)
 BASE = np.ones(80, bool)
@@ -15,8 +15,8 @@ RNG = np.random.default_rng(0)
 NOISE = RNG.random(80)
 
 
-def scored(probability: Any, version: str = "2", threshold: float = 0.5, problem: str | None = None) -> VersionScores:
-    return VersionScores(version, np.asarray(probability, float), threshold, problem)
+def scored(probability: Any, number: str = "2", threshold: float = 0.5, problem: str | None = None) -> VersionScores:
+    return VersionScores(ModelVersion(number, f"sum of {number}"), np.asarray(probability, float), threshold, problem)
 
 
 def gate(
@@ -66,7 +66,7 @@ def test_a_clearly_worse_model_is_not_better() -> None:
     worse = np.where(POSITIVES, 0.6, 0.4) + (RNG.random(80) - 0.5) * 0.5
     decision = gate(scored(worse), scored(RIGHT, "1"), floor=0.1)
     assert failed(decision) == ["not worse than the champion"]
-    assert decision.predecessor == "1"
+    assert str(decision.predecessor) == "1"
 
 
 def test_a_slightly_worse_model_is_within_the_noise() -> None:
@@ -84,7 +84,7 @@ def test_a_slightly_worse_model_is_within_the_noise() -> None:
 def test_a_champion_that_cannot_be_scored_does_not_block(champion: VersionScores) -> None:
     decision = gate(scored(RIGHT), champion)
     assert decision.better
-    assert decision.predecessor == "1"
+    assert str(decision.predecessor) == "1"
     assert "cannot be compared with" in decision.rules[-1].reason
     assert not gate(scored(np.zeros(80)), champion).better
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.cli import main
+from include.records import ModelVersion
 from include.registry.versions import ALIAS, champion_version, predecessor_of, promote
 from include.settings import ROOT
 from include.training.mlflow_runs import Mlflow
@@ -33,27 +34,27 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def test_the_list_shows_every_version_and_marks_the_champion(
-    client: Mlflow, old: str, new: str, capsys: pytest.CaptureFixture[str]
+    client: Mlflow, old: ModelVersion, new: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(client, old, replaces=None)
     promote(client, new, replaces=old)
     assert main(["versions"]) == 0
     output = capsys.readouterr().out
     assert output.split("\n")[0].split() == ["version", "champion", "dataset", "sha256", "replaces", "registered"]
-    sums = {name: client.get_model_version(client.name, name).tags["sha256"][:12] for name in (old, new)}
-    assert rows(output)[new][:4] == ["*", "d1", sums[new], old]
-    assert rows(output)[old][:2] == ["d1", sums[old]]
+    sums = {name: client.get_model_version(client.name, name.number).tags["sha256"][:12] for name in (old, new)}
+    assert rows(output)[new.number][:4] == ["*", "d1", sums[new], old.number]
+    assert rows(output)[old.number][:2] == ["d1", sums[old]]
     assert output.count("*") == 1
     newest_first = [int(version) for version in rows(output)]
     assert newest_first == sorted(newest_first, reverse=True)
 
 
 def test_an_older_version_becomes_champion_again_and_records_what_it_replaced(
-    client: Mlflow, live: LiveStandIn, old: str, new: str, capsys: pytest.CaptureFixture[str]
+    client: Mlflow, live: LiveStandIn, old: ModelVersion, new: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(client, old, replaces=None)
     promote(client, new, replaces=old)
-    assert main(["promote", old]) == 0
+    assert main(["promote", old.number]) == 0
     assert f"version {old} is champion; it replaced {new} and is live" in capsys.readouterr().out
     assert (champion_version(client), predecessor_of(client, old)) == (old, new)
 
@@ -65,39 +66,43 @@ def test_all_that_a_version_ever_replaced_stays_on_record(client: Mlflow, live: 
     with killed_at(Mlflow, "set_registered_model_alias"):
         promote(client, first, replaces=second)
     assert predecessor_of(client, second) == first, "the champion's record is intact"
-    assert main(["promote", first]) == main(["promote", second]) == main(["promote", first]) == 0
-    tags = {version: client.get_model_version(client.name, version).tags for version in (first, second)}
-    assert (tags[first]["replaces"], tags[first]["replaced_before"]) == (second, "none")
-    assert tags[second]["replaces"] == first
+    assert main(["promote", first.number]) == main(["promote", second.number]) == main(["promote", first.number]) == 0
+    tags = {version: client.get_model_version(client.name, version.number).tags for version in (first, second)}
+    assert (tags[first]["replaces"], tags[first]["replaced_before"]) == (second.number, "none")
+    assert tags[second]["replaces"] == first.number
     assert "replaced_before" not in tags[second]
 
 
 def test_promoting_the_champion_changes_nothing(
-    client: Mlflow, live: LiveStandIn, old: str, new: str, capsys: pytest.CaptureFixture[str]
+    client: Mlflow, live: LiveStandIn, old: ModelVersion, new: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(client, old, replaces=None)
     promote(client, new, replaces=old)
-    assert main(["promote", new]) == 0
+    assert main(["promote", new.number]) == 0
     assert "is champion already" in capsys.readouterr().out
     assert predecessor_of(client, new) == old
 
 
 def test_without_a_model_server_the_alias_moves(
-    client: Mlflow, old: str, new: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    client: Mlflow,
+    old: ModelVersion,
+    new: ModelVersion,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CAT_SERVER_URL", "http://127.0.0.1:9")
     promote(client, old, replaces=None)
-    assert main(["promote", new]) == 0
+    assert main(["promote", new.number]) == 0
     assert "No model server answers" in capsys.readouterr().out
     assert champion_version(client) == new
 
 
 def test_where_the_server_does_not_follow_it_is_rolled_back(
-    client: Mlflow, live: LiveStandIn, old: str, new: str, capsys: pytest.CaptureFixture[str]
+    client: Mlflow, live: LiveStandIn, old: ModelVersion, new: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(client, old, replaces=None)
     live.serves = old
-    assert main(["promote", new]) == 1
+    assert main(["promote", new.number]) == 1
     assert f"version {new} is not live" in capsys.readouterr().err
     assert champion_version(client) == old
 
@@ -116,15 +121,15 @@ def test_where_the_server_does_not_follow_it_is_rolled_back(
 def test_a_version_that_the_server_would_reject_is_not_promoted(
     client: Mlflow,
     live: LiveStandIn,
-    old: str,
+    old: ModelVersion,
     mlflow_run: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    register: Callable[[Mlflow, str, Path], str],
+    register: Callable[[Mlflow, str, Path], object],
     reason: str,
 ) -> None:
-    client.set_registered_model_alias(client.name, ALIAS, old)
-    assert main(["promote", register(client, mlflow_run, tmp_path)]) == 1
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    assert main(["promote", str(register(client, mlflow_run, tmp_path))]) == 1
     assert reason in capsys.readouterr().err
     assert champion_version(client) == old
 

@@ -14,7 +14,7 @@ import yaml
 from include.errors import ModelError
 from include.records import CONTRACT, DecisionRule
 from include.registry.package import save_package, tree_sha256
-from include.registry.versions import CONTRACT_TAG, QUESTION_TAG, SUM_TAG, download_and_verify, load
+from include.registry.versions import CONTRACT_TAG, QUESTION_TAG, SUM_TAG, download_and_verify, find_version, load
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from tests.models import QUESTION, red_network
@@ -159,7 +159,7 @@ def test_a_hostile_version_is_rejected_before_anything_is_deserialised(
     monkeypatch.setattr(keras.models, "load_model", pytest.fail)
     fetched.mkdir()
     with pytest.raises(ModelError, match=reason):
-        download_and_verify(client, version, fetched, QUESTION)
+        download_and_verify(client, find_version(client, version), fetched, QUESTION)
     with pytest.raises(ModelError, match=reason):  # and so is a copy that came to the disk in another way
         load(fetched, version)
     assert not mark.exists()
@@ -170,7 +170,7 @@ def test_the_same_package_unchanged_is_accepted(
 ) -> None:
     version = smuggle(lambda *_: None, tmp_path / "mark")
     (tmp_path / "fetched").mkdir()
-    model = load(download_and_verify(client, version, tmp_path / "fetched", QUESTION), version)
+    model = load(download_and_verify(client, find_version(client, version), tmp_path / "fetched", QUESTION), version)
     assert model.unwrap_python_model().model_version == version
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from include.records import Verdict
-from include.registry.versions import ALIAS
+from include.registry.versions import ALIAS, find_version
 from include.serving.client import predict
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
@@ -83,7 +83,7 @@ class Killable:
 
 @dataclass
 class Served:
-    """Both servers, and what tests ask them."""
+    """Both servers, and what tests ask them; they call versions by their numbers."""
 
     mlflow: Killable
     model: Killable
@@ -95,8 +95,11 @@ class Served:
     def version(self, name: str, *, sign: float = 1.0) -> str:
         """A registered version that is made once; with ``sign`` -1 all photos but red ones are positive."""
         if name not in self.versions:
-            self.versions[name] = add_version(sign=sign, run=name, dataset=f"dataset-{name}")
+            self.versions[name] = str(add_version(sign=sign, run=name, dataset=f"dataset-{name}"))
         return self.versions[name]
+
+    def sum_of(self, number: str) -> str:
+        return find_version(self.client, number).sha256
 
     def point(self, version: str) -> None:
         """Move the alias, without waiting."""

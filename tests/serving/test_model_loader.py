@@ -1,16 +1,20 @@
 """The champion is watched in this process, poll by poll: a new ChampionWatcher on the same folder is a restart."""
 
 import json
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from include.errors import ModelError
 from include.question import Question
-from include.records import CONTRACT
+from include.records import CONTRACT, ModelVersion
+from include.registry.versions import find_version
 from include.serving import model_loader
 from include.serving.model_loader import LAST_GOOD, REJECTED_SECONDS, ChampionWatcher
 from include.settings import Settings
@@ -45,18 +49,21 @@ def served_by(watcher: ChampionWatcher) -> str | None:
 
 
 def spoil_tags(client: Mlflow, version: str) -> None:
-    client.set_model_version_tag(client.name, version, "sha256", "0" * 64)
     client.set_model_version_tag(client.name, version, "contract", "99")
 
 
-def test_a_verified_version_on_disk_outlives_tags_that_are_spoiled_later(registry: Mlflow, version: str) -> None:
+@pytest.mark.parametrize("tags", [{"contract": "99"}, {"contract": "99", "sha256": "0" * 64}])
+def test_a_verified_version_on_disk_outlives_tags_that_are_spoiled_later(
+    registry: Mlflow, version: str, tags: dict[str, str]
+) -> None:
     new_watcher().poll(0)
-    spoil_tags(registry, version)
+    for name, value in tags.items():
+        registry.set_model_version_tag(registry.name, version, name, value)
     for _ in range(2):
         again = new_watcher()
         again.poll(0)
         assert served_by(again) == version
-        assert "follows contract 99" in again.rejected[version]
+        assert ("follows contract 99" in str(again.rejected)) == ("sha256" in tags), "a good copy needs no registry"
 
 
 def test_a_restart_with_a_rejected_champion_serves_the_last_good_one(
@@ -65,12 +72,12 @@ def test_a_restart_with_a_rejected_champion_serves_the_last_good_one(
     served.point(red)
     new_watcher().poll(0)
     (tmp_path / "entry.py").write_text("raise SystemExit")
-    tamper(registry, version, tmp_path / "entry.py")
+    tamper(registry, find_version(registry, version), tmp_path / "entry.py")
     served.point(version)
     again = new_watcher()
     again.poll(0)
     assert served_by(again) == red
-    assert "have the sum" in again.rejected[version]
+    assert "have the sum" in again.rejected[served.sum_of(version)]
 
 
 def test_a_rejected_version_is_tried_again_after_a_while(registry: Mlflow, version: str) -> None:
@@ -107,9 +114,9 @@ def test_a_damaged_record_of_the_last_good_version_does_not_count(registry: Mlfl
     assert json.loads((folder / LAST_GOOD).read_text())["version"] == red
 
 
-def test_a_version_that_was_changed_on_disk_is_downloaded_again(registry: Mlflow, red: str) -> None:
+def test_a_version_that_was_changed_on_disk_is_downloaded_again(served: Served, registry: Mlflow, red: str) -> None:
     new_watcher().poll(0)
-    (Settings().home / "server" / red / "artifacts" / "decision_rule.json").write_text("{}")
+    (Settings().home / "server" / served.sum_of(red) / "artifacts" / "decision_rule.json").write_text("{}")
     again = new_watcher()
     again.poll(0)
     assert served_by(again) == red
@@ -120,7 +127,7 @@ def test_only_the_served_version_stays_on_disk(served: Served, registry: Mlflow,
     for version in (red, blue):
         served.point(version)
         tidy.poll(0)
-    assert {path.name for path in tidy.folder.iterdir()} == {blue, LAST_GOOD}
+    assert {path.name for path in tidy.folder.iterdir()} == {served.sum_of(blue), LAST_GOOD}
 
 
 def test_the_thread_outlives_whatever_goes_wrong(registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +154,7 @@ def test_the_thread_outlives_whatever_goes_wrong(registry: Mlflow, red: str, mon
 
 
 def test_a_model_that_fails_on_a_plain_photo_is_rejected(
-    registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch
+    served: Served, registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing:
         def predict(self, *_: object, **__: object) -> None:
@@ -157,7 +164,7 @@ def test_a_model_that_fails_on_a_plain_photo_is_rejected(
     careful = new_watcher()
     careful.poll(0)
     assert careful.served is None
-    assert "fails on a plain photo: shapes" in careful.rejected[red]
+    assert "fails on a plain photo: shapes" in careful.rejected[served.sum_of(red)]
 
 
 def test_the_served_model_is_the_registered_one(registry: Mlflow, red: str) -> None:
@@ -168,22 +175,25 @@ def test_the_served_model_is_the_registered_one(registry: Mlflow, red: str) -> N
     assert (answer["model_version"], answer["is_positive"]) == (red, True)
 
 
+ONE, TWO = ModelVersion("1", "sum of 1"), ModelVersion("2", "sum of 2")
+
+
 class FakeRegistry:
     """Versions that can be fetched unless they are ``broken``, and an alias that moves in no time."""
 
     name = "are-you-a-cat"
 
     def __init__(self) -> None:
-        self.champion: str | None = None
+        self.champion: ModelVersion | None = None
         self.broken: set[str] = set()
         self.fetched: list[str] = []
 
     def get_model_version(self, name: str, version: str) -> SimpleNamespace:
         return SimpleNamespace(tags={})
 
-    def fetch(self, client: object, version: str, folder: Path, question: Question) -> Path:
-        self.fetched.append(version)
-        if version in self.broken:
+    def fetch(self, client: object, version: ModelVersion, folder: Path, question: Question) -> Path:
+        self.fetched.append(version.number)
+        if version.number in self.broken:
             raise ModelError(f"the files of version {version} are damaged")
         return folder
 
@@ -193,25 +203,29 @@ class FakeModel:
         return pd.DataFrame({"error": [None], "probability": [0.5]})
 
 
+def stand_in_for_registry(patch: pytest.MonkeyPatch) -> FakeRegistry:
+    fake = FakeRegistry()
+    patch.setattr(model_loader, "connect", lambda _: fake)
+    patch.setattr(model_loader, "champion_version", lambda _: fake.champion)
+    patch.setattr(model_loader, "download_and_verify", fake.fetch)
+    patch.setattr(model_loader, "load", lambda *_: FakeModel())
+    return fake
+
+
 @pytest.fixture
 def fake_registry(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
-    fake = FakeRegistry()
-    monkeypatch.setattr(model_loader, "connect", lambda _: fake)
-    monkeypatch.setattr(model_loader, "champion_version", lambda _: fake.champion)
-    monkeypatch.setattr(model_loader, "download_and_verify", fake.fetch)
-    monkeypatch.setattr(model_loader, "load", lambda *_: FakeModel())
-    return fake
+    return stand_in_for_registry(monkeypatch)
 
 
 def test_a_rejection_is_forgotten_with_the_alias(fake_registry: FakeRegistry) -> None:
     """A rollback takes the alias away; when the mended version gets it back, the server tries it at once."""
     watcher = new_watcher()
-    for now, champion in enumerate(("1", "2", "1")):
+    for now, champion in enumerate((ONE, TWO, ONE)):
         fake_registry.champion, fake_registry.broken = champion, {"2"}
         watcher.poll(now)
         assert served_by(watcher) == "1"
-        assert set(watcher.rejected) == ({"2"} if champion == "2" else set())
-    fake_registry.champion, fake_registry.broken = "2", set()
+        assert set(watcher.rejected) == ({TWO.sha256} if champion == TWO else set())
+    fake_registry.champion, fake_registry.broken = TWO, set()
     watcher.poll(3)
     assert REJECTED_SECONDS > 3
     assert served_by(watcher) == "2"
@@ -220,8 +234,42 @@ def test_a_rejection_is_forgotten_with_the_alias(fake_registry: FakeRegistry) ->
 
 def test_a_rejected_champion_that_keeps_the_alias_is_not_tried_at_each_poll(fake_registry: FakeRegistry) -> None:
     watcher = new_watcher()
-    fake_registry.champion, fake_registry.broken = "2", {"2"}
+    fake_registry.champion, fake_registry.broken = TWO, {"2"}
     for now in (0, 2, 4):
         watcher.poll(now)
     assert fake_registry.fetched == ["2"]
-    assert "damaged" in watcher.rejected["2"]
+    assert "damaged" in watcher.rejected[TWO.sha256]
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_another_sum_is_another_version_whatever_its_number(fake_registry: FakeRegistry, number: str) -> None:
+    """The registered model was deleted and made anew, or the server has another registry: numbers begin at 1 again."""
+    watcher = new_watcher()
+    fake_registry.champion = ONE
+    watcher.poll(0)
+    fake_registry.champion = ModelVersion(number, "of the new registry")
+    watcher.poll(1)
+    assert fake_registry.fetched == ["1", number]
+    assert watcher.served
+    assert (watcher.served.version, watcher.served.sha256) == (number, "of the new registry")
+
+
+def test_a_version_that_the_registry_names_otherwise_is_still_the_same(fake_registry: FakeRegistry) -> None:
+    watcher = new_watcher()
+    for now, number in enumerate(("1", "7")):
+        fake_registry.champion = ModelVersion(number, ONE.sha256)
+        watcher.poll(now)
+    assert fake_registry.fetched == ["1"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("123"), st.sampled_from("abc")), min_size=1, max_size=8))
+def test_what_is_served_always_has_the_sum_of_the_champion(moves: list[tuple[str, str]]) -> None:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:
+        patch.setenv("CAT_STATE_DIR", home)
+        fake = stand_in_for_registry(patch)
+        watcher = new_watcher()
+        for now, move in enumerate(moves):
+            fake.champion = ModelVersion(*move)
+            watcher.poll(now)
+            assert watcher.served
+            assert watcher.served.sha256 == fake.champion.sha256

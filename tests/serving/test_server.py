@@ -20,7 +20,7 @@ from PIL import Image
 from include.errors import ServerError
 from include.records import DecisionRule
 from include.registry.package import COLUMNS
-from include.registry.versions import register
+from include.registry.versions import find_version, register
 from include.serving import client
 from include.settings import Settings
 from tests.pictures import plain
@@ -193,7 +193,7 @@ def test_no_request_fails_while_the_champion_moves(served: Served, red: str, blu
 def tampered(served: Served, tmp_path: Path) -> str:
     version = served.version("tampered")
     (tmp_path / "entry.py").write_text("raise SystemExit")
-    tamper(served.client, version, tmp_path / "entry.py")
+    tamper(served.client, find_version(served.client, version), tmp_path / "entry.py")
     return version
 
 
@@ -210,7 +210,7 @@ def corrupt(served: Served, tmp_path: Path) -> str:
         pass
     where = {"run": "corrupt", "mlflow_run": active.info.run_id, "dataset": "d"}
     rule, question = DecisionRule(0.5, 0.4, 0.6, (0,)), Settings().question
-    return register(served.client, tmp_path / "network.keras", rule, question, **where)
+    return str(register(served.client, tmp_path / "network.keras", rule, question, **where))
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,8 @@ def test_a_version_that_cannot_be_trusted_is_rejected_and_the_old_one_serves_on(
 ) -> None:
     spoiled = spoil(served, tmp_path)
     served.point(spoiled)
-    until(lambda: spoiled in served.live()["rejected"])
-    assert reason in served.live()["rejected"][spoiled]
+    until(lambda: served.sum_of(spoiled) in served.live()["rejected"])
+    assert reason in served.live()["rejected"][served.sum_of(spoiled)]
     assert served.live()["model_version"] == champion
     assert served.predict(RED)[0].model_version == champion
 

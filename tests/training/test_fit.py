@@ -19,10 +19,12 @@ from include.backbone import FEATURES
 from include.dataset.examples import Examples
 from include.errors import TrainingDiverged
 from include.question import POSITIVE, Question
+from include.records import RetrainParams
 from include.settings import ROOT, Settings
-from include.training import train
+from include.training import fingerprint
 from include.training.callbacks import best_epoch, should_stop_early
 from include.training.checkpoints import ENDED_AT, Checkpoints
+from include.training.fingerprint import training_digest
 from include.training.fit import fit, score
 from include.training.head import build_served_network, fit_head
 from include.training.hyperparameters import Hyperparameters
@@ -237,7 +239,9 @@ def scratch(**options: Any) -> Settings:
 
 
 def folder_of(settings: Settings, *, digest: str = "d1", epochs: int = 3, chosen: Hyperparameters = CHOSEN) -> Path:
-    return state_folder(settings, digest, chosen, from_scratch(settings, epochs=epochs))
+    params = RetrainParams(10, epochs, 0, 0)
+    made_from = training_digest(digest, chosen, params, settings)
+    return state_folder(settings, made_from, from_scratch(settings, epochs=epochs))
 
 
 def test_only_trainings_with_the_same_inputs_share_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,21 +257,21 @@ def test_only_trainings_with_the_same_inputs_share_checkpoints(monkeypatch: pyte
         folder_of(scratch(learning_rate=0.5)),
         folder_of(scratch(question=Question(positive=("cats", "dogs")))),
     ]
-    monkeypatch.setattr(train, "VERSION", "of another backbone")
+    monkeypatch.setattr(fingerprint, "VERSION", "of another backbone")
     others.append(folder_of(scratch()))
     assert len({folder, *others}) == 9
 
 
 def test_changed_code_does_not_resume_from_older_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_of(scratch())
-    monkeypatch.setattr(train, "CODE_OF_TRAINING", train.CODE_OF_TRAINING[1:])
+    monkeypatch.setattr(fingerprint, "CODE_OF_TRAINING", fingerprint.CODE_OF_TRAINING[1:])
     assert folder_of(scratch()) != folder
 
 
 def test_fine_tuning_resumes_only_with_the_head_it_began_with(head: keras.Model) -> None:
     """The head follows from the epochs of the run, which are not those of its fine-tuning."""
     first, same, other = (
-        state_folder(Settings(), "d1", CHOSEN, fine_tuning(each, Settings(), epochs=3))
+        state_folder(Settings(), "made from", fine_tuning(each, Settings(), epochs=3))
         for each in (head, some_head(epochs=1), some_head(epochs=2))
     )
     assert first == same != other

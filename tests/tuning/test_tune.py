@@ -153,7 +153,7 @@ def test_a_run_trains_with_the_result_of_its_search(
     assert digest == "d1"
     assert len(trials) == 2
     assert search.choose_trial(trials) == (chosen, reason)
-    assert read_chosen(filled, "r1") == chosen
+    assert read_chosen(filled, "r1", "d1") == chosen
     assert answer["reason"] == reason
     assert reason in caplog.text
     assert read_json(filled, layout.progress("r1", "tune")) == {"done": 2, "total": 2, "unit": "trials"}
@@ -166,7 +166,7 @@ def test_a_search_that_ran_out_of_time_warns(
     tune(filled, "r1", "d1", PARAMS, settings=settings(tune_seconds=1e-9))
     assert ran == [DEFAULTS], "the known values are tried in any case"
     assert "1 of 4 trials ran within CAT_TUNE_SECONDS" in caplog.text
-    assert read_chosen(filled, "r1") == DEFAULTS
+    assert read_chosen(filled, "r1", "d1") == DEFAULTS
 
 
 @pytest.mark.parametrize("kill", [KeyboardInterrupt, SystemExit])
@@ -267,7 +267,7 @@ def test_the_last_result_is_reused_while_few_photos_are_new(
     filled: LocalStore, ran: list[Hyperparameters], new: int, searches: bool
 ) -> None:
     first = tune(filled, "r1", "d1", PARAMS, settings=settings())
-    best = read_chosen(filled, "r1")
+    best = read_chosen(filled, "r1", "d1")
     assert best != DEFAULTS
     del ran[:]
     publish(filled, "d2", range(new, 200 + new))
@@ -275,7 +275,7 @@ def test_the_last_result_is_reused_while_few_photos_are_new(
     assert ran[:2] == ([best, DEFAULTS] if searches else [])
     assert ("of the photos are new" in second["reason"]) is not searches
     assert first["reason"].startswith("trial ")
-    assert read_chosen(filled, "r2").learning_rate <= best.learning_rate
+    assert read_chosen(filled, "r2", "d2").learning_rate <= best.learning_rate
 
 
 @pytest.mark.parametrize("change", [{"l2_penalty": 0.5}, {"tune_trials": 5}])
@@ -300,14 +300,14 @@ def test_a_search_on_a_deleted_dataset_is_repeated(filled: LocalStore, ran: list
 def test_without_trials_nothing_is_searched(filled: LocalStore, ran: list[Hyperparameters]) -> None:
     answer = tune(filled, "r1", "d1", PARAMS, settings=settings(tune_trials=0))
     assert ran == []
-    assert read_chosen(filled, "r1") == DEFAULTS
+    assert read_chosen(filled, "r1", "d1") == DEFAULTS
     assert "CAT_TUNE_TRIALS" in answer["reason"]
 
 
 def test_the_network_from_scratch_is_not_tuned(filled: LocalStore, ran: list[Hyperparameters]) -> None:
     answer = tune(filled, "r1", "d1", PARAMS, settings=settings(network="scratch"))
     assert ran == []
-    assert read_chosen(filled, "r1") == DEFAULTS
+    assert read_chosen(filled, "r1", "d1") == DEFAULTS
     assert "scratch" in answer["reason"]
 
 

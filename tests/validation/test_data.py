@@ -12,14 +12,15 @@ from PIL import Image
 from include.cli import main
 from include.dataset import steps
 from include.dataset.manifest import read_manifest, to_manifest
+from include.dataset.publish import publish as publish_dataset
 from include.errors import ValidationFailed
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, read_table
+from include.lake.formats import read_json
 from include.lake.local import LocalStore
 from include.question import NEGATIVE, POSITIVE
 from include.settings import Labels, Policy, Settings
-from include.validation.data import _groups, validate
+from include.validation import data
 from tests.models import QUESTION
 from tests.pictures import describe_photos, drawing, drawing_on, encode, fill_base, give
 
@@ -32,11 +33,15 @@ def prepare(store: ObjectStore, run: str, settings: Settings) -> None:
     describe_photos(store, run, settings.embedding_cache)
     steps.deduplicate(store, run, POLICY)
     steps.check_labels(store, run, settings)
-    steps.sample(store, run, QUESTION, images_per_source=PER_SOURCE)
+    steps.sample(store, run, settings, images_per_source=PER_SOURCE)
 
 
 def publish(store: ObjectStore, run: str, settings: Settings) -> str:
-    return steps.publish(store, run, settings, images_per_source=PER_SOURCE)
+    return publish_dataset(store, run, settings, images_per_source=PER_SOURCE)
+
+
+def validate(store: ObjectStore, run: str, settings: Settings, *, champion: str | None) -> dict[str, str]:
+    return data.validate(store, run, settings, images_per_source=PER_SOURCE, champion=champion)
 
 
 def brighter(body: bytes) -> bytes:
@@ -125,7 +130,7 @@ def test_an_unknown_label_stops_the_run(small: LocalStore) -> None:
     small.write(layout.feedback("odd"), record)
     prepare(small, "r", Settings(policy=POLICY))
     with pytest.raises(ValidationFailed, match="feedback/odd.json has the answer 'dog'.*correct or delete"):
-        validate(small, "r", Settings(), champion=None)
+        validate(small, "r", Settings(policy=POLICY), champion=None)
     assert not read_json(small, layout.run_validation("r"))["passed"]
 
 
@@ -135,18 +140,18 @@ def test_an_unknown_label_only_warns_when_the_settings_say_so(
     small.write(layout.review("fine"), json.dumps({"verdict": "relabel", "label": "lynx"}).encode())
     prepare(small, "r", Settings(policy=POLICY))
     monkeypatch.setenv("CAT_VALIDATION__STOPS", "test, champion")
-    assert validate(small, "r", Settings(), champion=None)["labels"] == "warns"
+    assert validate(small, "r", Settings(policy=POLICY), champion=None)["labels"] == "warns"
 
 
 def test_a_record_that_is_broken_otherwise_stops_nothing(small: LocalStore) -> None:
     small.write(layout.feedback("fine"), b"no JSON")
     prepare(small, "r", Settings(policy=POLICY))
-    assert validate(small, "r", Settings(), champion=None)["labels"] == "passed"
+    assert validate(small, "r", Settings(policy=POLICY), champion=None)["labels"] == "passed"
 
 
 def test_a_champion_whose_dataset_is_unknown_is_not_compared_with(small: LocalStore) -> None:
     prepare(small, "r", Settings(policy=POLICY))
-    assert validate(small, "r", Settings(), champion="gone")["champion"] == "not made"
+    assert validate(small, "r", Settings(policy=POLICY), champion="gone")["champion"] == "not made"
     comparisons = read_json(small, layout.run_validation("r"))["comparisons"]
     notes = {comparison["name"]: comparison["note"] for comparison in comparisons}
     assert "gone" in notes["champion"]
@@ -155,7 +160,7 @@ def test_a_champion_whose_dataset_is_unknown_is_not_compared_with(small: LocalSt
 def test_a_crashed_process_stops_the_run(clean: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAT_VALIDATION__PYTHON", "/bin/false")
     with pytest.raises(ValidationFailed, match="the checks crashed: the process ended with code 1"):
-        validate(clean.store, "r", Settings(), champion=None)
+        validate(clean.store, "r", Settings(policy=POLICY), champion=None)
 
 
 def test_new_uploads_are_those_that_the_champion_was_not_trained_on(lake: LocalStore) -> None:
@@ -166,10 +171,10 @@ def test_new_uploads_are_those_that_the_champion_was_not_trained_on(lake: LocalS
     before = publish(lake, "r1", settings)
     give(lake, "new", drawing_on("train", "dogs"), NEGATIVE)
     prepare(lake, "r2", settings)
-    manifest = to_manifest(read_table(lake, layout.run_sample("r2")), QUESTION)
+    manifest = to_manifest(steps.read_sample(lake, "r2", settings, images_per_source=PER_SOURCE), QUESTION)
     old, new = layout.upload_photo("old"), layout.upload_photo("new")
-    assert set(_groups(lake, manifest, None)[0]["uploads"]["key"]) == {old, new}
-    assert set(_groups(lake, manifest, before)[0]["uploads"]["key"]) == {new}
+    assert set(data._groups(lake, manifest, None)[0]["uploads"]["key"]) == {old, new}
+    assert set(data._groups(lake, manifest, before)[0]["uploads"]["key"]) == {new}
 
 
 def test_a_misspelled_comparison_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
