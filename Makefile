@@ -11,7 +11,7 @@ UPLOAD_SEED ?= 1
 STACK := $(BIN)/python -m stack.demo $(CHOICE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-slow coverage check bench bench-data fix requirements screenshots clean
+.PHONY: help setup demo up test test-slow test-lake coverage check bench bench-data fix requirements screenshots clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -51,6 +51,10 @@ test: .venv/ready .venv-validation/ready  ## unit, contract and DAG tests, and o
 
 test-slow: .venv/ready .venv-validation/ready  ## what takes longer: kills, interrupts, the other lake
 	@$(BIN)/python -m pytest -m slow
+
+test-lake: .venv/ready  ## try whether your own server can be a lake: CAT_LAKE_URL=s3://BUCKET, which must be empty [CAT_S3_ENDPOINT_URL=...]
+	@if [ -z "$(CAT_LAKE_URL)" ]; then echo "Name an empty lake: make test-lake CAT_LAKE_URL=s3://BUCKET"; exit 1; fi
+	@$(BIN)/python -m pytest tests/lake/test_store_contract.py --lake-url "$(CAT_LAKE_URL)"
 
 coverage: .venv/ready .venv-validation/ready  ## the tests without real servers, with the share of lines that they run
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not functional" --cov --cov-report=term

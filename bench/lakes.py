@@ -8,7 +8,8 @@ import pandas as pd
 from bench.question import QUESTION, SOURCES
 from include.dataset import steps
 from include.dataset.facts import describe, list_new_images
-from include.ingestion.base_sets import claim_lake, ingest_source
+from include.ingestion.base_sets import claim_lake
+from include.ingestion.intake import ingest_source
 from include.ingestion.snapshot import snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -20,9 +21,9 @@ RUN = "bench"
 def fill(folder: Path, settings: Settings) -> LocalStore:
     """A lake in ``folder`` with the base photos that the settings name, and their facts and embeddings."""
     store = LocalStore(folder)
-    claim_lake(store, settings)
+    owner = claim_lake(store, settings)
     for source in SOURCES:
-        ingest_source(store, source, base_data=settings.base_data, seed=settings.seed)
+        ingest_source(store, source, owner, base_data=settings.base_data)
     collect(store, settings)
     return store
 

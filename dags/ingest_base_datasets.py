@@ -8,9 +8,10 @@ default `cats/ dogs/ selfies/ misc/`.
 **Leaves:** `base/<source>/<sha256>` in the lake, the original bytes of every photo. Only what is new is written;
 running it twice changes nothing. The lake remembers its base set and its question.
 
-**If it fails:** `claim_lake` says *OtherLake*: the lake belongs to another base set or question; set `CAT_BASE_DATA` or
-`CAT_QUESTION__...` back, or give this one a `CAT_LAKE_URL` of its own. `ingest` says *BaseDataMissing*: the folder or
-one of its sources is missing. Any other error is of the network or the disk: clear the task, it continues where it
+**If it fails:** `claim_lake` says *BaseDataMissing*: the folder or some of its sources have no photos; nothing was
+written. *OtherLake*: the lake holds other photos, or belongs to another question; set `CAT_BASE_DATA` or
+`CAT_QUESTION__...` back, or give this one a `CAT_LAKE_URL` of its own. *UnsafeStore*: the store does not keep what is
+created once; use another one. Any other error is of the network or the disk: clear the task, it continues where it
 stopped.
 """
 
@@ -30,9 +31,9 @@ def ingest_base_datasets():
 
     @task(map_index_template="{{ task.op_kwargs['source'] }}", max_active_tis_per_dag=2)
     def ingest(source: str, lake: dict) -> dict:
-        from include.ingestion.base_sets import ingest_source
+        from include.ingestion.intake import ingest_source
 
-        return ingest_source(open_lake(SETTINGS), source, base_data=SETTINGS.base_data, seed=lake["seed"])
+        return ingest_source(open_lake(SETTINGS), source, lake, base_data=SETTINGS.base_data)
 
     ingest.partial(lake=claim_lake()).expand(source=list(SETTINGS.question.sources))
 

@@ -5,6 +5,7 @@ CatError
 │   ├── BadSetting          a setting has a value that cannot work
 │   ├── BaseDataMissing     a base source cannot be read where the settings say it is
 │   ├── OtherLake           the lake belongs to another base set or another question
+│   ├── UnsafeStore         the lake's store does not keep what is created once
 │   ├── NotAPhoto           bytes that do not decode to a usable picture; has a short ``reason``
 │   ├── BadRecord           an upload's record, feedback or review breaks its contract
 │   ├── ObjectNotFound      no object under this key
@@ -48,6 +49,9 @@ class BaseDataMissing(InputError): ...
 
 
 class OtherLake(InputError): ...
+
+
+class UnsafeStore(InputError): ...
 
 
 class NotAPhoto(InputError):

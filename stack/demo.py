@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from include.errors import CatError, ServerError
-from include.ingestion.base_sets import check_sample, read_source
+from include.ingestion.base_sets import check_base_data
 from include.lake.opening import open_lake
 from include.serving.client import live
 from include.settings import CHAMPION_POOL, SAMPLE, Settings
@@ -41,7 +41,7 @@ def main() -> int:
         settings = local_settings(base_data=options.base_data, lake=options.lake)
         os.environ.update(own_s3_credentials(settings))  # this process reads the lake, too
         _say_what_is_not_real(settings)
-        _check_base_data(settings)
+        check_base_data(settings)  # a wrong folder is reported in a second, not by a failed task after a minute
         with running_stack(settings) as stack:
             return _serve(stack, options)
     except KeyboardInterrupt:
@@ -67,13 +67,6 @@ def _say_what_is_not_real(settings: Settings) -> None:
         console.print("The base photos are drawn by our own code: metrics on them say nothing about real cats.")
     if has_own_s3(settings):
         console.print("The lake is moto's S3 server, in memory: it ends with the stack.")
-
-
-def _check_base_data(settings: Settings) -> None:
-    """A wrong folder is reported in a second, not by a failed task after a minute."""
-    check_sample(settings)
-    for source in settings.question.sources:
-        next(read_source(settings.base_data, source, seed=settings.seed))
 
 
 def _serve(stack: Stack, options: argparse.Namespace) -> int:

@@ -16,7 +16,10 @@ import pytest
 
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
+from include.lake.opening import open_lake
 from include.lake.s3 import S3Store, connect
+from include.settings import ROOT, Settings
+from tests.given_lake import borrowed, check_empty
 
 BIN = Path(sys.executable).parent
 FAKE_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -24,6 +27,25 @@ FAKE_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=40, derandomize=True)
 hypothesis.settings.load_profile("tests")
+GIVEN_LAKE = pytest.StashKey[Settings]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lake-url", help="try this lake in place of a folder and moto: make test-lake")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The lake of --lake-url, with the endpoint of the environment, which no test sees."""
+    if url := config.getoption("--lake-url"):
+        config.stash[GIVEN_LAKE] = Settings(lake_url=url)
+        check_empty(config.stash[GIVEN_LAKE])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of ``store`` runs with a folder and with a bucket, or with the lake of --lake-url alone."""
+    if "store" in metafunc.fixturenames:
+        kinds = ["given"] if GIVEN_LAKE in metafunc.config.stash else ["folder", "s3"]
+        metafunc.parametrize("store", kinds, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,12 +54,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def plain_environment() -> Iterator[None]:
-    """No test sees a developer's own CAT_ settings or cloud credentials, nor touches their .local."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("CAT_", "AWS_PROFILE"))]:
+def plain_environment(pytestconfig: pytest.Config) -> Iterator[None]:
+    """No test sees a developer's own CAT_ settings or cloud credentials, nor touches their .local.
+
+    The lake of --lake-url needs the credentials.
+    """
+    before, needs_credentials = dict(os.environ), GIVEN_LAKE in pytestconfig.stash
+    for name in [name for name in os.environ if name.startswith("CAT_")]:
         del os.environ[name]
-    os.environ.update(FAKE_CREDENTIALS)
+    if not needs_credentials:
+        os.environ.pop("AWS_PROFILE", None)
+        os.environ.update(FAKE_CREDENTIALS)
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -59,6 +86,7 @@ def server(command: list[str], url: str, **environment: str) -> Iterator[str]:
     """A real server in a process of its own, ready at ``url`` and ended afterwards."""
     process = subprocess.Popen(
         [str(BIN / command[0]), *command[1:]],
+        cwd=ROOT,
         env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -85,9 +113,11 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
-    """moto's S3 server: it stands in for AWS, over real HTTP."""
+    """The S3 server of the stack: it stands in for AWS, over real HTTP."""
     port = free_port()
-    with server(["moto_server", "-H", "127.0.0.1", "-p", str(port)], f"http://127.0.0.1:{port}") as url:
+    with server(
+        ["python", "-m", "stack.s3_server", "-H", "127.0.0.1", "-p", str(port)], f"http://127.0.0.1:{port}"
+    ) as url:
         yield url
 
 
@@ -101,14 +131,18 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url.removesuffix("/health")
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    """An empty lake, once as a folder and once as a bucket."""
-    if request.param == "folder":
-        return LocalStore(tmp_path / "lake")
-    bucket = S3Store(connect(request.getfixturevalue("s3_url")), f"lake-{uuid4().hex}")
-    bucket.ensure_bucket()
-    return bucket
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    """An empty lake, once as a folder and once as a bucket; or the lake of --lake-url, empty again afterwards."""
+    if request.param == "given":
+        with borrowed(open_lake(request.config.stash[GIVEN_LAKE])) as lake:
+            yield lake
+    elif request.param == "folder":
+        yield LocalStore(tmp_path / "lake")
+    else:
+        bucket = S3Store(connect(request.getfixturevalue("s3_url")), f"lake-{uuid4().hex}")
+        bucket.ensure_bucket()
+        yield bucket
 
 
 @pytest.fixture

@@ -1,41 +1,78 @@
-"""Base sets: where their photos come from, and how they enter the lake."""
+"""Base sets: which one a lake holds, and for which question."""
 
-import hashlib
 import json
-import logging
-from collections.abc import Iterator
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from include.errors import BadSetting, BaseDataMissing, OtherLake
-from include.files import visible_files
-from include.images.synthetic import draw_sample
+from include.errors import BadSetting, ObjectNotFound, OtherLake
+from include.ingestion.base_photos import check_sources, list_photos
+from include.ingestion.base_set_contents import holds_same_photos
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
 from include.lake.formats import to_json
+from include.lake.write_once import check_write_once
 from include.question import Question
 from include.settings import SAMPLE, Settings
 
-log = logging.getLogger(__name__)
-
 
 def claim_lake(store: ObjectStore, settings: Settings) -> dict[str, Any]:
-    """Write once which base set, question and seed the lake holds; returns what it holds.
+    """Write which base set, question and seed the lake holds; returns what it holds. Safe to repeat.
 
-    Raises OtherLake where the lake belongs to another base set or question, BadSetting where the sample is asked for
-    another question than the default one.
+    Photos are looked at first, and nothing is written before all checks have passed but the keys of
+    ``check_write_once``. A lake that holds no base photos belongs to no base set yet, and one that holds no uploads
+    either belongs to no question. Raises BadSetting, BaseDataMissing, OtherLake or UnsafeStore.
     """
-    check_sample(settings)
+    check_base_data(settings)
+    owner = _read_owner(store)
+    held = {layout.parse_base(key).sha256 for key in store.keys(layout.BASE)}
+    if owner and (held or any(store.keys(layout.UPLOADS))):
+        check_question(owner, settings.question)
+    if owner and held:
+        check_base_set(owner, held, settings)
+    check_write_once(store)
+    return owner if owner and held else _claim_anew(store, settings, owner)
+
+
+def _claim_anew(store: ObjectStore, settings: Settings, owner: dict[str, Any] | None) -> dict[str, Any]:
+    """Replace the claim ``owner``. Of two first claims at once the earlier counts; raises OtherLake for the other."""
     question = settings.question.model_dump(mode="json")
     claim = {"base_set": settings.base_set, "seed": settings.seed, "question": question}
-    owner: dict[str, Any] = json.loads(create_or_read(store, layout.LAKE, to_json(claim)))
-    if owner["base_set"] != settings.base_set:
-        raise OtherLake(
-            f"this lake holds the base set {owner['base_set']!r}, not {settings.base_set!r}: "
-            "set CAT_BASE_DATA to what it holds, or CAT_LAKE_URL to a lake of its own"
-        )
-    check_question(owner, settings.question)
-    return owner
+    if owner not in (None, claim):
+        store.delete(layout.LAKE)
+    written: dict[str, Any] = json.loads(create_or_read(store, layout.LAKE, to_json(claim)))
+    check_question(written, settings.question)
+    if written["base_set"] != claim["base_set"]:
+        raise _other_base_set(written, settings)
+    return written
+
+
+def check_base_data(settings: Settings) -> None:
+    """Every source of the question has photos. Raises BaseDataMissing or BadSetting."""
+    check_sample(settings)
+    check_sources(settings.base_data, settings.question.sources)
+
+
+def check_base_set(owner: dict[str, Any], held: Collection[str], settings: Settings) -> None:
+    """Raises OtherLake where the lake, with photos whose sha256 are ``held``, is of another base set.
+
+    The sample is known by its name, a folder by its photos: its path may change, and so may some of them.
+    """
+    if settings.base_data == SAMPLE:
+        is_same = owner["base_set"] == settings.base_set
+    else:
+        files = [path for source in settings.question.sources for path in list_photos(settings.base_data, source)]
+        is_same = holds_same_photos(Path(settings.base_data), files, held)
+    if not is_same:
+        raise _other_base_set(owner, settings)
+
+
+def _other_base_set(owner: dict[str, Any], settings: Settings) -> OtherLake:
+    return OtherLake(
+        f"this lake holds the base set {owner['base_set']!r}, and {settings.base_data!r} is another one: set "
+        "CAT_BASE_DATA to what this lake was filled from, wherever that is now, or CAT_LAKE_URL to a lake of its own"
+    )
 
 
 def check_sample(settings: Settings) -> None:
@@ -63,35 +100,14 @@ def read_lake(store: ObjectStore, question: Question) -> dict[str, Any]:
     return owner
 
 
-def read_source(base_data: str, source: str, *, seed: int) -> Iterator[bytes]:
-    """The original bytes of every photo of one source, in a fixed order; raises BaseDataMissing."""
-    if base_data == SAMPLE:
-        yield from draw_sample(source, seed=seed)
-        return
-    for path in _files(Path(base_data) / source):
-        yield path.read_bytes()
+def check_claim(store: ObjectStore, owner: dict[str, Any]) -> None:
+    """Raises OtherLake where the lake does not hold the claim ``owner`` any more, as ``claim_lake`` returned it."""
+    if _read_owner(store) != owner:
+        raise OtherLake("this lake was claimed by another run a moment ago: clear the task claim_lake, which names it")
 
 
-def ingest_source(store: ObjectStore, source: str, *, base_data: str, seed: int) -> dict[str, int]:
-    """Write what is new of one source into the lake, under the hash of its bytes. Safe to repeat."""
-    known = {layout.parse_base(key).sha256 for key in store.keys(layout.base(source, ""))}
-    seen = new = 0
-    for body in read_source(base_data, source, seed=seed):
-        seen += 1
-        sha256 = hashlib.sha256(body).hexdigest()
-        if sha256 not in known:
-            store.write(layout.base(source, sha256), body)
-            known.add(sha256)
-            new += 1
-    log.info("%s: %d photos read, %d of them new, %d in the lake", source, seen, new, len(known))
-    return {"seen": seen, "new": new, "in_lake": len(known)}
-
-
-def _files(folder: Path) -> list[Path]:
-    """Every file below the folder but hidden ones: decoding finds out which are no photos, and reports them."""
-    files = visible_files(folder)
-    if not files:
-        raise BaseDataMissing(
-            f"no photos in {folder}: CAT_BASE_DATA must be 'sample' or a folder that holds a folder {folder.name!r}"
-        )
-    return files
+def _read_owner(store: ObjectStore) -> dict[str, Any] | None:
+    with suppress(ObjectNotFound):
+        owner: dict[str, Any] = json.loads(store.read(layout.LAKE))
+        return owner
+    return None

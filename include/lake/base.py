@@ -17,6 +17,10 @@ class ObjectStore(Protocol):
     All methods but ``keys`` raise InvalidKey for a key that ``check_key`` rejects.
     """
 
+    @property
+    def name(self) -> str:
+        """What people call the store: its folder, or its bucket and server. It holds no credentials."""
+
     def read(self, key: str) -> bytes:
         """The object's bytes. Raises ObjectNotFound."""
 

@@ -12,6 +12,7 @@ UPLOADS = "uploads/"
 FEEDBACK = "feedback/"
 REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
+TRIALS = "trials/"  # of the store itself: created and deleted again
 MAX_NAME = 200  # characters of a run in a key: file systems allow 255
 FACTS_VERSION = 3  # increase when facts change their meaning; older facts are then ignored
 
@@ -63,6 +64,11 @@ def review(photo_id: str) -> str:
 
 def tombstone(photo_id: str) -> str:
     return f"{TOMBSTONES}{photo_id}.json"
+
+
+def trial(name: str) -> str:
+    """An object by which a store is tried."""
+    return f"{TRIALS}{name}"
 
 
 def members_of(keys: Iterable[str]) -> str:

@@ -1,14 +1,16 @@
 """A folder as an object store."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from include.errors import ObjectNotFound, PreconditionFailed
+from include.errors import ObjectNotFound, PreconditionFailed, UnsafeStore
 from include.lake.base import check_key
 
 UNFINISHED = ".unfinished"  # the folder of drafts; ``keys`` does not list it
+NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # FAT, some network file systems
 
 
 class LocalStore:
@@ -17,6 +19,10 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.unfinished = root / UNFINISHED
+
+    @property
+    def name(self) -> str:
+        return f"the folder {self.root}"
 
     def read(self, key: str) -> bytes:
         try:
@@ -29,7 +35,7 @@ class LocalStore:
 
     def create(self, key: str, body: bytes) -> None:
         try:
-            self._publish(key, body, os.link)  # unlike a rename, a hard link fails if the name exists
+            self._publish(key, body, _link)
         except FileExistsError:
             raise PreconditionFailed(f"object {key!r} exists already in {self.root}") from None
 
@@ -67,6 +73,19 @@ class LocalStore:
                 yield from self._walk(folder / name, key, prefix)
             elif not key.endswith("/") and key.startswith(prefix):
                 yield key
+
+
+def _link(draft: Path, target: Path) -> None:
+    """Unlike a rename, a hard link fails if the name exists. Raises UnsafeStore where there are no hard links."""
+    try:
+        os.link(draft, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        raise UnsafeStore(
+            f"{target.parent} cannot be part of a lake: its file system has no hard links ({error.strerror}). "
+            "Set CAT_LAKE_URL to a folder on a local disk, or to s3://bucket"
+        ) from error
 
 
 def _names(folder: Path) -> list[str]:

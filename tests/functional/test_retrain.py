@@ -19,7 +19,7 @@ from include.status import Status
 from stack.airflow_api import ENDED
 from tests.functional.conftest import Loop
 from tests.models import QUESTION
-from tests.pictures import drawing, drawing_on, give
+from tests.pictures import add_base, drawing, drawing_on, give
 
 pytestmark = pytest.mark.functional
 
@@ -55,11 +55,12 @@ def test_without_base_photos_the_run_names_the_cure(loop: Loop) -> None:
 
 @pytest.mark.slow
 def test_a_lake_of_an_older_version_is_rejected_with_the_cure(loop: Loop) -> None:
-    """Its lake.json names no question."""
-    settings = loop.stack.settings
+    """Its lake.json names no question, and it holds a photo: an empty lake would be claimed anew."""
+    settings, photo = loop.stack.settings, add_base(loop.lake, "cats", PHOTO)
     write_json(loop.lake, layout.LAKE, {"base_set": settings.base_set, "seed": settings.seed})
     failed, log = loop.run_to_failure("ingest_base_datasets")
     loop.lake.delete(layout.LAKE)
+    loop.lake.delete(photo)
     assert (failed["task_id"], failed["try_number"]) == ("claim_lake", 1)
     (sentence,) = {line.partition("OtherLake: ")[2] for line in log.splitlines() if "OtherLake: " in line}
     assert sentence.startswith("this lake belongs to another question (of an older version): set ")

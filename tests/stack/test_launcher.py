@@ -65,7 +65,7 @@ def test_the_procfile_starts_the_s3_server_only_where_the_lake_is_there(settings
         "airflow-processor",
     }
     with_s3 = read_procfile(local_settings(lake="s3"))
-    assert with_s3["s3"] == f"moto_server -H 127.0.0.1 -p {settings.s3_port}"
+    assert with_s3["s3"] == f"python -m stack.s3_server -H 127.0.0.1 -p {settings.s3_port}"
 
 
 def test_every_server_binds_to_loopback(settings: Settings) -> None:
