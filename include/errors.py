@@ -19,6 +19,7 @@ CatError
 │   ├── TrainingDiverged    the loss of an epoch is not finite
 │   └── AttemptSuperseded   another process has taken over this training; its result counts
 └── TransientError          network or machine; a retry may help
+    ├── PhotoMissing        a photo that was listed is not in the lake now
     ├── ServerError         the model server does not answer, or answers with an error
     │   └── NoModelYet      it is up and waits for its first champion
     ├── NotDeployed         the model server did not serve a promoted version; the alias is back
@@ -93,6 +94,9 @@ class TrainingDiverged(InputError): ...
 
 
 class AttemptSuperseded(InputError): ...
+
+
+class PhotoMissing(TransientError): ...
 
 
 class ServerError(TransientError): ...

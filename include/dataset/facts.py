@@ -17,7 +17,7 @@ from PIL import Image
 from include.backbone import SIZE, VERSION
 from include.dataset.embeddings import names_with_embeddings, write_embeddings
 from include.dataset.splits import bucket
-from include.errors import NotAPhoto
+from include.errors import NotAPhoto, PhotoMissing
 from include.images.decoding import decode_twice
 from include.images.perceptual_hash import CENTRE_CROPS, ORIENTATIONS, perceptual_hashes
 from include.images.properties import image_properties
@@ -58,6 +58,8 @@ def describe(store: ObjectStore, shard: str) -> dict[str, int]:
     """Read each photo of a shard once; store its facts and embedding, and a reason in quarantine if it is broken.
 
     It reads and writes the lake only, so that any machine can do it. A broken photo has the embedding of a black one.
+    Only what the bytes say is stored: raises PhotoMissing where an object is not there, and faults of the machine rise,
+    in both cases before anything is stored.
     """
     keys: list[str] = read_json(store, shard)
     progress = Progress(store, layout.shard_progress(shard), total=len(keys), unit="photos described")
@@ -125,16 +127,25 @@ def _derived(photo_id: str) -> tuple[str, str]:
 
 
 def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
-    """The facts of each photo, and its pixels for the backbone, uint8 (224, 224, 3): black for a broken one."""
-    secret = lake_secret(store)
+    """The facts of each photo, and its pixels for the backbone, uint8 (224, 224, 3): black for a broken one.
+
+    After the first photo that is missing the others are only counted; raises PhotoMissing then.
+    """
+    secret, missing = lake_secret(store), list[str]()
     for key, body in zip(keys, read_existing(store, keys), strict=True):
-        yield _describe_one(secret, key, body)
+        if body is None:
+            missing.append(key)
+        elif not missing:
+            yield _describe_one(secret, key, body)
+    if missing:
+        raise PhotoMissing(
+            f"{len(missing)} of {len(keys)} photos of this run are not in the lake, such as {missing[0]!r}: bring them "
+            "back, or clear snapshot_base and snapshot_uploads, so that the run lists the photos anew"
+        )
 
 
-def _describe_one(secret: bytes, key: str, body: bytes | None) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def _describe_one(secret: bytes, key: str, body: bytes) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     fact, nothing = partial(_fact, key=key), np.zeros((SIZE, SIZE, 3), np.uint8)
-    if body is None:
-        return fact(problem="missing: the record stands without its photo"), nothing
     sha256 = hashlib.sha256(body).hexdigest()
     named = {"fingerprint": fingerprint(secret, sha256), "bucket": bucket(sha256)}
     try:

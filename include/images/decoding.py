@@ -1,11 +1,14 @@
-"""Decode and check photos: the decoder that training, serving and the app share."""
+"""Decode and check photos: the decoder that training, serving and the app share.
+
+A photo is called damaged for what its bytes are, never because the machine lacked something when they were decoded.
+"""
 
 import io
 import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from include.errors import NotAPhoto
 
@@ -14,6 +17,8 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
+PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin)  # of FORMATS; Pillow keeps silent where it cannot load one
+BYTES_PER_PIXEL = 16  # more than decoding needs: up to 12 were measured
 
 
 def decode(
@@ -23,7 +28,7 @@ def decode(
 
     With ``draft`` a JPEG may be decoded at a smaller size, which is much faster; no side shrinks below ``draft``
     pixels. Raises NotAPhoto with the ``reason`` empty, too_many_bytes, not_an_image, too_many_pixels, too_small or
-    damaged.
+    damaged. Faults of the machine rise as they are: MemoryError, ImportError, OSError with a number, RuntimeError.
     """
     _check_bytes(body, max_bytes)
     with warnings.catch_warnings():
@@ -66,12 +71,13 @@ def _open(body: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(body), formats=FORMATS)
     except UnidentifiedImageError:
+        if not WebPImagePlugin.SUPPORTED:
+            raise ImportError("Pillow could not load its WebP decoder: start the process again") from None
         raise NotAPhoto("not_an_image", f"this is not a picture in {', '.join(FORMATS)}") from None
-    except MemoryError:  # the machine, not the photo
-        raise
     except Image.DecompressionBombError as error:  # raised before the size is known
         raise NotAPhoto("too_many_pixels", f"the picture is too large: {error}") from error
     except Exception as error:  # Pillow's parsers raise many types of exceptions on hostile headers
+        _raise_if_the_machine_is_at_fault(error, MAX_PIXELS)
         raise NotAPhoto("damaged", f"the picture's header is damaged: {error}") from error
 
 
@@ -89,10 +95,29 @@ def _load(image: Image.Image, draft: int | None) -> Image.Image:
             image.draft("RGB", (draft, draft))
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image))
-    except MemoryError:
-        raise
     except Exception as error:  # as above: a broken stream raises OSError, SyntaxError, ValueError, struct.error ...
+        _raise_if_the_machine_is_at_fault(error, image.width * image.height)
         raise NotAPhoto("damaged", f"the picture is truncated or damaged: {error}") from error
+
+
+def _raise_if_the_machine_is_at_fault(error: Exception, pixels: int) -> None:
+    """Return only where ``error`` tells of broken bytes. ``pixels`` are those of the picture, or of the largest one.
+
+    Decoders in C that get no memory raise the same plain OSError as for broken bytes ("broken data stream", "could not
+    create decoder object"): whether there was memory is asked afterwards. Raises ``error``, or MemoryError.
+    """
+    if _is_of_the_machine(error):
+        raise error
+    np.empty(pixels * BYTES_PER_PIXEL, np.uint8)  # reserved, and never touched
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Pillow's errors about bytes are plain OSErrors without a number, or of types that no system call raises."""
+    if isinstance(error, OSError):
+        return type(error) is not OSError or error.errno is not None
+    if isinstance(error, RuntimeError):  # such as "can't start new thread"
+        return not isinstance(error, RecursionError | NotImplementedError)
+    return isinstance(error, MemoryError | ImportError)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -2,8 +2,10 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
 from datetime import UTC, datetime
+from itertools import groupby
 
 from include.errors import BadRecord
 from include.images.decoding import decode
@@ -11,6 +13,8 @@ from include.ingestion.reviews import Row, keys_about, read_records, reviewed_la
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
 from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
+
+log = logging.getLogger(__name__)
 
 
 def lake_secret(store: ObjectStore) -> bytes:
@@ -46,14 +50,14 @@ def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
 
 
 def collect_uploads(store: ObjectStore) -> list[Row]:
-    """A row for each complete upload without a tombstone, by photo_id.
+    """A row for each complete upload without a tombstone, by photo_id. Complete are those with a record and a photo.
 
+    A photo that is lost costs its upload, never the run, and the upload counts again when it is back.
     Keys: key, photo_id, source, label (positive, negative or none), label_origin (user or reviewed), review (keep,
     relabel, drop or none), problem (why its feedback or review cannot be read, or none), session.
     """
     forgotten = {layout.photo_id_of(key) for key in store.keys(layout.TOMBSTONES)}
-    complete = [key for key in store.keys(layout.UPLOADS) if key == layout.upload_record(layout.photo_id_of(key))]
-    photo_ids = [photo_id for photo_id in map(layout.photo_id_of, complete) if photo_id not in forgotten]
+    photo_ids = _list_complete(store, forgotten)
     answers = read_records(store, Feedback, keys_about(store, layout.FEEDBACK, photo_ids))
     reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, photo_ids))
     records = read_records(store, UploadRecord, [layout.upload_record(photo_id) for photo_id in photo_ids])
@@ -61,6 +65,22 @@ def collect_uploads(store: ObjectStore) -> list[Row]:
         _row(photo_id, answers.get(photo_id), reviews.get(photo_id)) | {"session": _session(records[photo_id])}
         for photo_id in photo_ids
     ]
+
+
+def _list_complete(store: ObjectStore, forgotten: set[str]) -> list[str]:
+    """The photo_ids whose record and photo are both listed, but for forgotten ones; warns of records without photo."""
+    complete, lost = list[str](), list[str]()
+    for photo_id, keys in groupby(store.keys(layout.UPLOADS), layout.photo_id_of):  # sorted, so each id comes once
+        listed = set(keys)
+        if layout.upload_record(photo_id) in listed and photo_id not in forgotten:
+            (complete if layout.upload_photo(photo_id) in listed else lost).append(photo_id)
+    if lost:
+        log.warning(
+            "%d uploads have a record and no photo, such as %s: they do not count until it is back",
+            len(lost),
+            layout.upload_photo(lost[0]),
+        )
+    return complete
 
 
 def _session(record: UploadRecord | BadRecord) -> str | None:

@@ -14,7 +14,7 @@ REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
 TRIALS = "trials/"  # of the store itself: created and deleted again
 MAX_NAME = 200  # characters of a run in a key: file systems allow 255
-FACTS_VERSION = 3  # increase when facts change their meaning; older facts are then ignored
+FACTS_VERSION = 4  # increase when facts change their meaning; older facts are then ignored
 
 LAKE = "lake.json"  # base set, question and seed, write-once
 SECRET = "secret"  # HMAC key of all fingerprints and photo ids, write-once

@@ -1,13 +1,21 @@
+import errno
 import io
+import os
+import random
+import struct
+import subprocess
+import sys
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, WebPImagePlugin
 
 from include.errors import NotAPhoto
 from include.images import decoding
 from include.images.decoding import decode, decode_pixels, decode_twice, to_pixels
+from include.settings import ROOT
 from tests.pictures import encode, plain
 
 
@@ -147,3 +155,129 @@ def test_a_bad_photo_has_its_reason_when_decoded_twice() -> None:
     with pytest.raises(NotAPhoto) as caught:
         decode_twice(plain(size=(400, 300))[:900], SIZE)
     assert caught.value.reason == "damaged"
+
+
+MACHINE = [
+    OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    FileNotFoundError(errno.ENOENT, "a library"),
+    TimeoutError(),
+    ConnectionResetError("the network"),
+    MemoryError(),
+    ImportError("libtiff.so: cannot open shared object file"),
+    RuntimeError("can't start new thread"),
+]
+BYTES = [
+    OSError("image file is truncated (3 bytes not processed)"),
+    OSError("broken data stream when reading image file"),
+    SyntaxError("broken PNG file"),
+    ValueError("bad mode"),
+    struct.error("unpack requires a buffer of 4 bytes"),
+    EOFError("no more frames"),
+    KeyError("mode"),
+    zlib.error("Error -3 while decompressing data"),
+    OverflowError(),
+    RecursionError("maximum recursion depth exceeded"),
+]
+PLACES = {"open": (Image, "open"), "load": (Image.Image, "load"), "turn": (ImageOps, "exif_transpose")}
+
+
+def strike(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
+    """Where Pillow does this from now on, it raises the error."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    owner, name = PLACES[place]
+    monkeypatch.setattr(owner, name, fail)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("error", MACHINE, ids=repr)
+def test_faults_of_the_machine_rise(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
+    body = plain(kind="PNG")
+    strike(monkeypatch, place, error)
+    with pytest.raises(type(error)) as caught:
+        decode(body)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("error", BYTES, ids=repr)
+def test_faults_of_the_bytes_are_damage(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
+    body = plain(kind="PNG")
+    strike(monkeypatch, place, error)
+    with pytest.raises(NotAPhoto) as caught:
+        decode(body)
+    assert caught.value.reason == "damaged"
+
+
+def test_a_decoder_that_could_not_be_loaded_makes_nothing_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WebPImagePlugin, "SUPPORTED", False)
+    with pytest.raises(ImportError, match="WebP"):
+        decode(plain(kind="WEBP"))
+    assert decode(plain()).size == (64, 48)
+
+
+def test_random_damage_is_no_fault_of_the_machine() -> None:
+    """400 files cut anywhere or with random bytes in them: each is a picture or has a reason."""
+    rng, reasons = random.Random(1), dict[str, int]()
+    for number in range(400):
+        kind = ("JPEG", "PNG", "WEBP")[number % 3]
+        body = bytearray(encode(picture((rng.randint(16, 40), 24)), kind, exif=Image.Exif()))
+        for _ in range(rng.choice([0, 1, 5, 50])):
+            body[rng.randrange(len(body))] = rng.randrange(256)
+        try:
+            decode(bytes(body[: rng.choice([len(body), rng.randrange(len(body))])]))
+            reason = "none"
+        except NotAPhoto as error:
+            reason = error.reason
+        reasons[reason] = reasons.get(reason, 0) + 1
+    assert {"none", "damaged", "not_an_image"} <= set(reasons)
+
+
+# A child of its own for each file and limit: memory that was granted once stays granted.
+WITH_LITTLE = """
+import io, os, resource, sys
+from PIL import Image
+from include.errors import NotAPhoto
+from include.images.decoding import decode
+
+def encoded(kind, size, **options):
+    body = io.BytesIO()
+    Image.new("RGB", size, "red").save(body, kind, **options)
+    return body.getvalue()
+
+def try_with(limit, amount, body):
+    if not (child := os.fork()):
+        resource.setrlimit(limit, (amount, amount))
+        try:
+            decode(body)
+            os._exit(0)
+        except NotAPhoto:
+            os._exit(1)
+        except (MemoryError, OSError, ImportError):
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+files = {
+    "JPEG": encoded("JPEG", (2200, 2000)),
+    "progressive": encoded("JPEG", (2200, 2000), progressive=True),
+    "PNG": encoded("PNG", (2200, 2000), compress_level=1),
+    "WEBP": encoded("WEBP", (2200, 2000), method=0, lossless=True),
+}
+for name, body in files.items():
+    limits = [(resource.RLIMIT_AS, used + extra * 2**19) for extra in range(1, 200, 22)]
+    limits.append((resource.RLIMIT_NOFILE, 3))
+    print(name, *[try_with(*limit, body) for limit in limits])
+"""
+
+
+def test_a_sound_photo_is_never_damaged_for_lack_of_memory_or_files() -> None:
+    """Were memory not asked for afterwards, 1 of 10 limits would make the progressive JPEG damaged, and 4 the WebP."""
+    done = subprocess.run([sys.executable, "-c", WITH_LITTLE], cwd=ROOT, capture_output=True, text=True, check=True)
+    codes = {name: set(map(int, rest)) for name, *rest in map(str.split, done.stdout.splitlines())}
+    assert set(codes) == {"JPEG", "progressive", "PNG", "WEBP"}
+    assert all(1 not in found for found in codes.values()), done.stdout
+    assert {2, 0} == codes["progressive"], "limits on both sides of what it needs"

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from include.errors import BadRecord, NotAPhoto, PreconditionFailed
@@ -35,6 +37,42 @@ def test_a_photo_without_its_record_does_not_exist_yet(lake: LocalStore) -> None
     lake.write(layout.upload_photo("half"), plain())
     save_feedback(lake, "half", "positive")
     assert collect_uploads(lake) == []
+
+
+def test_a_lost_photo_costs_its_upload_until_it_is_back(store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(4):
+        give(store, f"p{number}", plain(), "positive")
+    photo = store.read(layout.upload_photo("p1"))
+    for lost in ("p1", "p3"):
+        store.delete(layout.upload_photo(lost))
+    assert list(rows(store)) == ["p0", "p2"]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("2 uploads have a record and no photo, such as uploads/p1/photo.jpg")
+    store.write(layout.upload_photo("p1"), photo)
+    assert list(rows(store)) == ["p0", "p1", "p2"]
+
+
+def test_random_uploads_count_when_record_and_photo_are_there(
+    lake: LocalStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """40 uploads with neighbouring ids, of which parts come and go: 30 times."""
+    rng = random.Random(1)
+    ids = [f"{stem}{end}" for stem in "abcd" for end in ("", "-", "-1", "0", "é", "_", "a", "A", "zz", "~")]
+    bodies = {photo_id: UploadRecord(photo_id, "t", "s", 1, "1", 0.5).to_json() for photo_id in ids}
+    for _ in range(30):
+        for photo_id in rng.sample(ids, 12):
+            for key, body in (
+                (layout.upload_photo(photo_id), b"x"),
+                (layout.upload_record(photo_id), bodies[photo_id]),
+            ):
+                lake.write(key, body) if rng.random() < 0.6 else lake.delete(key)
+            lake.write(layout.upload_facts(photo_id), b"{}")
+        recorded = {photo_id for photo_id in ids if lake.exists(layout.upload_record(photo_id))}
+        whole = {photo_id for photo_id in recorded if lake.exists(layout.upload_photo(photo_id))}
+        caplog.clear()
+        assert [row["photo_id"] for row in collect_uploads(lake)] == sorted(whole, key=lambda name: f"{name}/".encode())
+        told = [record.args for record in caplog.records if record.levelname == "WARNING"]
+        assert [args[0] for args in told if isinstance(args, tuple)] == [len(recorded - whole)] * (recorded > whole)
 
 
 def test_a_tombstone_hides_an_upload(lake: LocalStore) -> None:
