@@ -15,7 +15,8 @@ class Status(StrEnum):
     NEAR_DUPLICATE = "near-duplicate"
     CONFLICTING_LABELS = "conflicting labels"
     LABEL_ISSUE = "label issue"
-    OVERSIZED_CLUSTER = "oversized cluster"
+    CROWD_ON_OTHER_SPLIT = "crowd is on another split"
+    UPLOAD_IN_CROWD = "upload in a crowd"
     SESSION_BURST = "too many from one session"
     DISAGREES_WITH_BASE = "disagrees with the base photos"
     TOO_LARGE_A_SHARE = "too large a share of its class"
@@ -28,7 +29,7 @@ class Status(StrEnum):
 
 
 WAITING = {
-    Status.OVERSIZED_CLUSTER,
+    Status.UPLOAD_IN_CROWD,
     Status.SESSION_BURST,
     Status.DISAGREES_WITH_BASE,
     Status.TOO_LARGE_A_SHARE,

@@ -17,6 +17,7 @@ def test_a_photo_waits_where_a_review_can_bring_it_back(status: Status) -> None:
         Status.NEAR_DUPLICATE,
         Status.CONFLICTING_LABELS,
         Status.LABEL_ISSUE,
+        Status.CROWD_ON_OTHER_SPLIT,
     }
     assert status.waits_for_review == (status not in final)
     assert status.waits_for_review == (status in WAITING)

@@ -1,15 +1,13 @@
 """Each picture counts once, and a picture with two labels not at all."""
 
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from include.dataset.clusters import SPLIT_PRIORITY, cut_into_stars, name_clusters
+from include.dataset.crowds import find_crowds, thin_out
 from include.images.properties import quality_issue
 from include.records import UPLOADS
 from include.settings import Quality
 from include.status import Status
-
-SPLIT_PRIORITY = {"test": 0, "val": 1, "train": 2}  # where a picture is on several splits, its test photo stays
 
 
 def exclude_unusable(photos: pd.DataFrame, quality: Quality) -> pd.DataFrame:
@@ -32,43 +30,39 @@ def exclude_unusable(photos: pd.DataFrame, quality: Quality) -> pd.DataFrame:
     return photos.assign(status=status, reason=reason.astype("string"))
 
 
-def find_clusters(photos: pd.DataFrame, pairs: pd.DataFrame, *, max_cluster: int) -> pd.DataFrame:
-    """Name the cluster of each photo without a status: the lowest sha256 of its members.
-
-    Adds ``cluster`` and ``oversized``. Equal bytes (``fingerprint``) and ``pairs`` (keys ``first``, ``second``) connect
-    photos. A cluster of more than ``max_cluster`` photos is oversized: chance may have connected it, so only equal
-    bytes count in it.
-    """
-    free = photos[photos["status"].isna()]
-    edges = pairs[pairs["first"].isin(free["key"]) & pairs["second"].isin(free["key"])]
-    equal = _equal_bytes(free)
-    near = _components(free, pd.concat([equal, edges[["first", "second"]]]))
-    oversized = near.map(near.value_counts()) > max_cluster
-    number = near.astype(str).mask(oversized, "equal " + _components(free, equal).astype(str))
-    cluster = free["sha256"].groupby(number).transform("min")
-    return photos.assign(
-        cluster=cluster.reindex(photos.index).fillna(photos["sha256"]),
-        oversized=oversized.reindex(photos.index, fill_value=False),
-    )
-
-
-def drop_near_duplicates(photos: pd.DataFrame) -> pd.DataFrame:
+def drop_near_duplicates(photos: pd.DataFrame, pairs: pd.DataFrame, *, max_cluster: int) -> pd.DataFrame:
     """The status of photos that leave a cluster; the rest of it is one photo with a trusted label.
+
+    Photos that have a status take no part. ``pairs`` has the keys ``first`` and ``second`` of near-duplicates. Adds
+    ``cluster``, the lowest sha256 of the photo's cluster, and ``crowd``, the same of a cluster of more than
+    ``max_cluster`` photos, uploads among them; else it is missing. Unreviewed uploads of a crowd wait for review. If
+    what is left is still too large, chance may have connected it: it is cut into stars, each star is resolved like a
+    cluster, and what stays of them is thinned out and on one split.
 
     Trusted labels: those of reviews; else of base photos where one of them is on val or test (users cannot empty these
     splits); else of all but unreviewed uploads on val or test. If the trusted labels conflict, the whole cluster
     leaves; else the members that disagree leave. Of the others one stays: on test before val before train, base photos
-    before uploads, the lowest sha256. Unreviewed uploads in an oversized cluster wait for review.
+    before uploads, the lowest sha256.
     """
-    waits = photos["oversized"] & (photos["source"] == UPLOADS) & (photos["label_origin"] != "reviewed")
-    photos = photos.assign(status=photos["status"].mask(waits & photos["status"].isna(), Status.OVERSIZED_CLUSTER))
+    photos = find_crowds(photos, pairs, max_cluster=max_cluster)
     free = photos[photos["status"].isna()]
-    clusters = free[free.duplicated("cluster", keep=False)].groupby("cluster")
-    leaving = [_resolve_cluster(members) for _, members in clusters]
-    if leaving:
-        statuses = pd.concat(leaving)
-        photos.loc[statuses.index, "status"] = statuses
-    return photos
+    free = free.assign(cluster=name_clusters(free, pairs), leader="")
+    large = free["cluster"].map(free["cluster"].value_counts()) > max_cluster
+    free.loc[large, "leader"] = cut_into_stars(free[large], pairs)
+    free["status"] = _resolve_clusters(free)
+    free.loc[large, "status"] = thin_out(free[large], pairs)
+    return photos.assign(
+        status=photos["status"].fillna(free["status"]),
+        cluster=free["cluster"].reindex(photos.index).fillna(photos["sha256"]),
+    )
+
+
+def _resolve_clusters(photos: pd.DataFrame) -> pd.Series:
+    """The status of each photo that leaves its cluster, or the star of its ``leader`` in the cluster."""
+    by = ["cluster", "leader"]
+    groups = photos[photos.duplicated(by, keep=False)].groupby(by)
+    leaving = [_resolve_cluster(members) for _, members in groups]
+    return pd.concat([photos["status"].iloc[:0], *leaving]).reindex(photos.index)
 
 
 def _resolve_cluster(cluster: pd.DataFrame) -> pd.Series:
@@ -86,17 +80,3 @@ def _resolve_cluster(cluster: pd.DataFrame) -> pd.Series:
     stays = order[agree].sort_values(["unreviewed", "priority", "uploaded", "sha256", "key"]).index[0]
     status = pd.Series(Status.NEAR_DUPLICATE, index=cluster.index, dtype="string")
     return status.mask(~agree, Status.CONFLICTING_LABELS).drop(stays)
-
-
-def _equal_bytes(photos: pd.DataFrame) -> pd.DataFrame:
-    """Each photo paired with the first one that has the same bytes."""
-    first = photos.groupby("fingerprint")["key"].transform("first")
-    return pd.DataFrame({"first": first, "second": photos["key"]})
-
-
-def _components(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
-    """A number per photo, the same for photos that pairs connect, however far."""
-    place = pd.Series(range(len(photos)), index=photos["key"])
-    ends = (place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
-    graph = coo_array(([True] * len(pairs), ends), shape=(len(photos), len(photos)))
-    return pd.Series(connected_components(graph, directed=False)[1], index=photos.index)

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Hashable
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from include.backbone import VERSION
 from include.dataset.card import render_card, render_clusters
+from include.dataset.crowd_report import list_crowds
 from include.dataset.manifest import check_splits, digest_of, to_manifest
 from include.dataset.steps import read_sample
 from include.errors import DatasetError
@@ -22,7 +24,7 @@ from include.status import Status
 log = logging.getLogger(__name__)
 
 IDENTITY = ["key", "source", "split", "label", "label_origin"]
-STATUS_COLUMNS = [*IDENTITY, "status", "reason", "cluster", "oversized", "label_issue", "label_quality"]
+STATUS_COLUMNS = [*IDENTITY, "status", "reason", "cluster", "crowd", "label_issue", "label_quality"]
 
 
 def publish(store: ObjectStore, run: str, settings: Settings, *, images_per_source: int, run_url: str = "") -> str:
@@ -63,13 +65,14 @@ def read_published(store: ObjectStore, run: str, digest: str) -> dict[str, Any]:
 
 
 def summarize(photos: pd.DataFrame) -> dict[str, Any]:
-    """Counts per source and split, and statuses: counted per source; photo by photo for uploads and excluded photos."""
+    """Counts per source and split, crowds, and statuses: per source; one by one for uploads and excluded photos."""
     used = photos[photos["status"] == Status.USED]
     listed = photos[(photos["source"] == UPLOADS) | ~photos["status"].isin([Status.USED, Status.NOT_SAMPLED])]
     return {
         "images": _counts(used, "split"),
         "labels": _counts(used, "label"),
         "statuses": _counts(photos, "status"),
+        "crowds": [asdict(crowd) for crowd in list_crowds(photos)],
         "photos": [_status(photo) for photo in listed.sort_values("key").to_dict("records")],
     }
 

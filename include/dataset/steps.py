@@ -6,6 +6,7 @@ import pandas as pd
 
 from include.backbone import VERSION
 from include.dataset import deduplication, label_issues, splits
+from include.dataset.crowd_report import list_crowds, log_crowds
 from include.dataset.duplicate_pairs import update_pairs
 from include.dataset.embeddings import read_embeddings
 from include.dataset.facts import HASHES, read_facts
@@ -24,6 +25,7 @@ from include.settings import Policy, Settings
 def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
     """Task: every photo of the snapshot with its facts, and the status of near-duplicates and conflicting labels."""
     photos = mark_near_duplicates(store, gather(store, run), policy)
+    log_crowds(list_crowds(photos))
     return write_table(store, layout.run_deduplicated(run, rules_of(policy)), photos)
 
 
@@ -101,8 +103,7 @@ def mark_near_duplicates(store: ObjectStore, photos: pd.DataFrame, policy: Polic
     """The status of unusable photos and of near-duplicates."""
     pairs = update_pairs(store, photos, policy.near_duplicates)
     photos = deduplication.exclude_unusable(photos.drop(columns=[*HASHES, "part"]), policy.quality)
-    clustered = deduplication.find_clusters(photos, pairs, max_cluster=policy.near_duplicates.max_cluster)
-    return deduplication.drop_near_duplicates(clustered)
+    return deduplication.drop_near_duplicates(photos, pairs, max_cluster=policy.near_duplicates.max_cluster)
 
 
 def check_all_labels(

@@ -21,7 +21,7 @@ from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLICY_VERSION = 5  # raise it when the same photos and params should give another dataset or model
+POLICY_VERSION = 6  # raise it when the same photos and params should give another dataset or model
 LABEL_COLUMNS = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
 BASE_COLUMNS = ["key", "source", "sha256", *LABEL_COLUMNS]
 UPLOAD_COLUMNS = ["key", "photo_id", "source", *LABEL_COLUMNS, "session"]

@@ -11,7 +11,6 @@ import pytest
 from include.backbone import FEATURES
 from include.dataset import card
 from include.dataset.card import render_card, render_clusters
-from include.dataset.deduplication import drop_near_duplicates, find_clusters
 from include.dataset.embeddings import write_embeddings
 from include.lake import layout
 from include.lake.base import ObjectStore
@@ -32,7 +31,7 @@ def photos(lake: LocalStore) -> pd.DataFrame:
     )
     rows.append(upload(lake, "trains", label="negative"))
     rows.append(upload(lake, "dropped", status=Status.DROPPED_BY_REVIEW))
-    rows.append(upload(lake, "oversized", status=Status.OVERSIZED_CLUSTER, oversized=True))
+    rows.append(upload(lake, "crowded", status=Status.UPLOAD_IN_CROWD, crowd="crowd"))
     rows.append(upload(lake, "unreviewed", status=Status.UNREVIEWED_HOLDOUT, split="test"))
     table = pd.DataFrame(rows)
     embeddings = np.zeros((len(table), FEATURES), np.float16)
@@ -43,7 +42,7 @@ def photos(lake: LocalStore) -> pd.DataFrame:
 
 def row(key: str, source: str, label: str, *, split: str = "train", **known: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"source": source, "label": label, "split": split, "label_origin": "source", "reason": None}
-    given |= {"status": Status.USED, "cluster": key, "oversized": False}
+    given |= {"status": Status.USED, "cluster": key, "crowd": None}
     given |= {"label_issue": False, "label_quality": known.pop("quality", 0.9)}
     return {"key": key, "photo_id": None, **given, **known}
 
@@ -105,31 +104,42 @@ def test_an_upload_that_a_person_dropped_waits_for_nobody(
     lake: LocalStore, photos: pd.DataFrame, tmp_path: Path
 ) -> None:
     section = section_of(render(lake, photos, tmp_path), "Waiting for review")
-    assert re.findall(r"<a href=[^>]+>(\w+)</a>", section) == ["oversized", "unreviewed"]
+    assert re.findall(r"<a href=[^>]+>(\w+)</a>", section) == ["crowded", "unreviewed"]
 
 
-def test_a_photo_of_an_oversized_cluster_is_no_cluster_of_its_own(
+def test_a_crowd_is_counted_and_shown_apart_from_clusters(
     lake: LocalStore, photos: pd.DataFrame, tmp_path: Path
 ) -> None:
-    photos.loc[[0, 1, 2], "oversized"] = True
+    photos.loc[[0, 1, 2], ["crowd", "cluster"]] = "crowd"
+    photos.loc[[0, 1], "status"] = Status.NEAR_DUPLICATE
     photos.loc[[3, 4], ["cluster", "status"]] = [["pair", Status.USED], ["pair", Status.NEAR_DUPLICATE]]
     section = section_of(render(lake, photos, tmp_path), "Near-duplicates")
-    assert "1 clusters of near-duplicates with 2 photos; the largest has 2. 4 photos are in oversized" in section
-    page = render_clusters(lake, photos, digest="d" * 64)
-    assert "1 clusters" in page
-    clusters, _, oversized = page.partition("<h2>Oversized clusters</h2>")
+    assert "1 clusters of near-duplicates with 2 photos; the largest has 2." in section
+    assert "Crowds, which are larger clusters: 1. Their 4 photos count as 1." in section
+    clusters, _, crowds = render_clusters(lake, photos, digest="d" * 64).partition("<h2>Crowds</h2>")
+    assert "1 clusters" in clusters
     assert clusters.count("data:image/jpeg") == 2
-    assert oversized.count("data:image/jpeg") == 3
-    assert ">oversized</a>" in oversized
+    assert "4 photos; used: 1, on train</p>" in crowds
+    shown = re.findall(r'<span title="([^"]+)">', crowds)
+    assert shown == [photos["key"][2], *sorted(photos["key"][:2]), layout.upload_photo("crowded")]
+    assert crowds.count("data:image/jpeg") == 3, "the upload is linked, not drawn"
+    assert ">crowded</a>" in crowds
 
 
-def test_look_alikes_and_one_true_pair_are_one_cluster(lake: LocalStore, tmp_path: Path) -> None:
-    """25 photos are connected in a chain, which chance may have made; two others are one picture."""
-    keys = [layout.base("cats", f"{number:064x}") for number in range(27)]
-    rows = [row(key, "cats", "positive") | {"sha256": key, "fingerprint": key, "status": None} for key in keys]
-    pairs = pd.DataFrame({"first": [*keys[:24], keys[25]], "second": [*keys[1:25], keys[26]]})
-    clustered = find_clusters(pd.DataFrame(rows), pairs, max_cluster=20)
-    photos = drop_near_duplicates(clustered).assign(label_issue=False)
-    photos["status"] = photos["status"].fillna(Status.USED)
-    section = section_of(render(lake, photos, tmp_path), "Near-duplicates")
-    assert "1 clusters of near-duplicates with 2 photos; the largest has 2. 25 photos are in oversized" in section
+def test_a_long_list_of_crowds_and_a_large_crowd_are_cut(
+    lake: LocalStore, photos: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card, "MAX_CROWDS", 1)
+    monkeypatch.setattr(card, "MAX_CROWD_PHOTOS", 2)
+    photos.loc[[0, 1, 2], "crowd"] = "crowd"
+    photos.loc[[3, 4], "crowd"] = "other"
+    crowds = render_clusters(lake, photos, digest="d" * 64).partition("<h2>Crowds</h2>")[2]
+    assert "Crowds: 1, and 1 more that are not shown." in crowds
+    assert "4 photos; used: 3, on train. The first 2:</p>" in crowds
+    assert crowds.count("<figure>") == 2
+
+
+def test_without_crowds_the_pages_do_not_speak_of_them(lake: LocalStore, photos: pd.DataFrame, tmp_path: Path) -> None:
+    photos["crowd"] = None
+    assert "rowd" not in section_of(render(lake, photos, tmp_path), "Near-duplicates")
+    assert "rowd" not in render_clusters(lake, photos, digest="d" * 64)

@@ -25,7 +25,7 @@ def exclude_unusable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def drop_near_duplicates(table: pd.DataFrame, pairs: pd.DataFrame = NO_PAIRS, *, max_cluster: int = 20) -> pd.DataFrame:
-    return deduplication.drop_near_duplicates(deduplication.find_clusters(table, pairs, max_cluster=max_cluster))
+    return deduplication.drop_near_duplicates(table, pairs, max_cluster=max_cluster)
 
 
 def statuses(table: pd.DataFrame) -> dict[str, str | None]:
@@ -122,10 +122,93 @@ def test_an_unreviewed_upload_on_test_takes_no_photo_out_of_train() -> None:
     assert near_statuses(connect("a", "b"), *rows) == {"a": None, "b": NEAR_DUPLICATE}
 
 
-def test_an_oversized_cluster_is_reported_never_applied_and_its_uploads_wait() -> None:
-    rows = [base("a", photo="1"), base("b", photo="2"), base("c", photo="2"), upload("d", photo="3")]
-    found = near_statuses(connect("a", "b", "c", "d"), *rows, max_cluster=3)
-    assert found == {"a": None, "b": None, "c": NEAR_DUPLICATE, "d": Status.OVERSIZED_CLUSTER}
+def star(*keys: str) -> pd.DataFrame:
+    """The first photo is paired with each of the others, and they are not with each other."""
+    return pd.DataFrame({"first": [keys[0]] * (len(keys) - 1), "second": keys[1:]})
+
+
+def test_of_a_crowd_that_is_like_one_photo_one_photo_stays() -> None:
+    rows = [
+        base(key, split=split, photo=key) for key, split in zip("abcd", ["train", "train", "val", "test"], strict=True)
+    ]
+    assert near_statuses(star(*"abcd"), *rows, max_cluster=3) == dict.fromkeys("abc", NEAR_DUPLICATE) | {"d": None}
+
+
+def test_what_chance_connected_is_cut_and_stays_on_one_split() -> None:
+    """Of equals the photo on test leads first: d takes c and e, f takes g, b takes a, and h takes i."""
+    splits = dict.fromkeys("abcdefghi", "train") | {"d": "test", "f": "val"}
+    rows = [base(key, split=split, photo=key) for key, split in splits.items()]
+    found = near_statuses(connect(*"abcdefghi"), *rows, max_cluster=8)
+    stay = [key for key, status in found.items() if status is None]
+    apart = [key for key, status in found.items() if status == Status.CROWD_ON_OTHER_SPLIT]
+    assert (stay, apart) == (["a", "h"], ["d", "f"])
+
+
+def test_equal_splits_of_a_crowd_go_to_test_before_val_before_train() -> None:
+    for splits, stays in ((["test", "train", "train", "train"], "a"), (["val", "train", "train", "train"], "a")):
+        rows = [base(key, split=split, photo=key) for key, split in zip("abcd", splits, strict=True)]
+        found = near_statuses(connect(*"abcd"), *rows, max_cluster=3)
+        assert [key for key, status in found.items() if status is None] == [stays]
+        assert list(found.values()).count(Status.CROWD_ON_OTHER_SPLIT) == 1
+
+
+def test_photos_that_two_stars_keep_are_not_alike() -> None:
+    """b leads a, c and d, and a stays, because it is on test; e leads f and stays beside it, and is paired with a."""
+    rows = [base(key, split="test" if key == "a" else "train", photo=key) for key in "abcdef"]
+    found = near_statuses(pd.concat([star(*"bacd"), connect(*"aef")]), *rows, max_cluster=5)
+    assert found == {"a": None} | dict.fromkeys("bcdef", NEAR_DUPLICATE)
+
+
+def test_a_crowd_that_is_small_enough_without_its_uploads_is_a_cluster() -> None:
+    rows = [base(key, photo=key) for key in "abcd"] + [upload("e", photo="e")]
+    found = near_statuses(connect(*"abcde"), *rows, max_cluster=4)
+    assert found == {"a": None} | dict.fromkeys("bcd", NEAR_DUPLICATE) | {"e": Status.UPLOAD_IN_CROWD}
+
+
+def test_equal_bytes_without_a_pair_are_a_crowd_that_counts_as_one() -> None:
+    rows = [base(key, photo="1") for key in "abcd"]
+    assert near_statuses(NO_PAIRS, *rows, max_cluster=3) == {"a": None} | dict.fromkeys("bcd", NEAR_DUPLICATE)
+
+
+def test_a_crowd_with_two_labels_leaves() -> None:
+    rows = [base(key, label, photo=key) for key, label in zip("abcd", ["positive", "negative"] * 2, strict=True)]
+    assert set(near_statuses(star(*"abcd"), *rows, max_cluster=3).values()) == {CONFLICT}
+
+
+def test_a_photo_beside_a_star_of_a_crowd_that_contradicts_it_leaves_too() -> None:
+    """b leads a and c, which leave; d is paired with c alone, whose label is another."""
+    rows = [base(key, photo=key) for key in ("a", "b", "d")] + [base("c", "negative", photo="c")]
+    assert set(near_statuses(connect(*"abcd"), *rows, max_cluster=3).values()) == {CONFLICT}
+
+
+def test_a_review_decides_in_a_crowd() -> None:
+    rows = [base(key, photo=key) for key in "abc"] + [upload("d", "negative", photo="d", origin="reviewed")]
+    found = near_statuses(star(*"dabc"), *rows, max_cluster=3)
+    assert found == dict.fromkeys("abc", CONFLICT) | {"d": None}
+
+
+def test_unreviewed_uploads_of_a_crowd_wait_and_connect_nothing() -> None:
+    rows = [base("a", photo="1"), base("b", split="test", photo="2")]
+    rows += [upload(key, "negative", photo=key) for key in "cde"]
+    pairs = pd.concat([star(*"acde"), star(*"bcde")])
+    waits = dict.fromkeys("cde", Status.UPLOAD_IN_CROWD)
+    assert near_statuses(pairs, *rows, max_cluster=3) == {"a": None, "b": None} | waits
+    assert (
+        near_statuses(pd.concat([pairs, connect("a", "b")]), *rows, max_cluster=3)
+        == {
+            "a": NEAR_DUPLICATE,
+            "b": None,
+        }
+        | waits
+    )
+
+
+def test_what_stays_of_a_crowd_has_one_cluster_name() -> None:
+    rows = [base(key, photo=key) for key in "abcd"] + [base("e", photo="e")]
+    table = drop_near_duplicates(photos(*rows), connect(*"abcd"), max_cluster=3).set_index("key")
+    assert table["cluster"].to_dict() == dict.fromkeys("abcd", "a") | {"e": "e"}
+    assert table["crowd"].dropna().to_dict() == dict.fromkeys("abcd", "a")
+    assert table["status"].isna().sum() == 3
 
 
 def test_poor_photos_leave_the_train_split_only_and_never_against_a_review() -> None:
