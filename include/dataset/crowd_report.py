@@ -1,7 +1,8 @@
-"""What became of the crowds of a dataset, for the log, the report and the pages."""
+"""What became of the crowds of a dataset, for the log, the report, the pages and the gate."""
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -44,6 +45,23 @@ def log_crowds(crowds: list[Crowd]) -> None:
     if rest:
         photos, kept = (sum(getattr(crowd, name) for crowd in rest) for name in ("photos", "stay"))
         log.warning("%d more crowds of %d near-duplicates; photos that stay: %d", len(rest), photos, kept)
+
+
+def splits_apart(manifest: pd.DataFrame, report: dict[str, Any]) -> tuple[bool, str]:
+    """True if each cluster of a manifest is on one split; and a sentence that says so, and what the crowds count as.
+
+    ``report`` is the report of the dataset version. One without ``crowds`` was made by older code: the sentence is then
+    silent about them.
+    """
+    splits = manifest.groupby("cluster")["split"]
+    torn = splits.nunique().loc[lambda count: count > 1].index
+    if len(torn):
+        first = f"the first, {torn[0]}, is on {' and '.join(_in_order(splits.get_group(torn[0])))}"
+        return False, f"clusters of near-duplicates on more than one split: {len(torn)}; {first}"
+    crowds = report.get("crowds", [])
+    photos, stay = (sum(crowd[name] for crowd in crowds) for name in ("photos", "stay"))
+    counted = f"; crowds: {len(crowds)}, their {photos} photos count as {stay}" if crowds else ""
+    return True, f"every cluster of near-duplicates is on one split{counted}"
 
 
 def _describe(crowd: pd.DataFrame) -> Crowd:

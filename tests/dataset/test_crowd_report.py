@@ -1,11 +1,11 @@
-"""What is said of crowds in the log and in the report."""
+"""What is said of crowds in the log, in the report and to the gate."""
 
 import logging
 
 import pandas as pd
 import pytest
 
-from include.dataset.crowd_report import MAX_LINES, Crowd, list_crowds, log_crowds
+from include.dataset.crowd_report import MAX_LINES, Crowd, list_crowds, log_crowds, splits_apart
 from include.status import Status
 
 
@@ -44,3 +44,23 @@ def test_the_log_says_what_stays_of_each_crowd_and_counts_the_rest(caplog: pytes
 def test_without_crowds_the_log_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     log_crowds([])
     assert not caplog.messages
+
+
+def manifest(**splits: list[str]) -> pd.DataFrame:
+    rows = [(cluster, split) for cluster, members in splits.items() for split in members]
+    return pd.DataFrame(rows, columns=["cluster", "split"])
+
+
+def test_the_gate_hears_that_no_cluster_is_on_two_splits() -> None:
+    table = manifest(a=["test", "test"], b=["train"])
+    said = "every cluster of near-duplicates is on one split"
+    assert splits_apart(table, {}) == (True, said)
+    assert splits_apart(table, {"crowds": []}) == (True, said)
+    crowds = [{"photos": 60, "stay": 2}, {"photos": 25, "stay": 1}]
+    assert splits_apart(table, {"crowds": crowds}) == (True, f"{said}; crowds: 2, their 85 photos count as 3")
+
+
+def test_the_gate_hears_which_cluster_is_on_two_splits() -> None:
+    passed, reason = splits_apart(manifest(a=["train"], b=["train", "test"], c=["val", "train"]), {"crowds": []})
+    assert not passed
+    assert reason == "clusters of near-duplicates on more than one split: 2; the first, b, is on test and train"
