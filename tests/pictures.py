@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 from include.dataset import facts
 from include.dataset.splits import bucket, split_of_bucket
@@ -50,6 +50,31 @@ def drawing_on(split: str, source: str, *, start: int = 10_000) -> bytes:
         if split_of_bucket(bucket(hashlib.sha256(body).hexdigest())) == split:
             return body
     raise AssertionError(f"no drawing of {source} belongs to {split}")
+
+
+def edited_copy(image: Image.Image, rng: random.Random) -> bytes:
+    """The same picture as another JPEG: by chance mirrored, turned, cropped to its centre, lighter, darker, resized."""
+    image = ImageOps.mirror(image) if rng.random() < 0.5 else image
+    image = image.rotate(90 * rng.randrange(4), expand=True)
+    image = ImageOps.crop(image, border=round(image.width * rng.choice([0, rng.uniform(0, 0.09)])))
+    image = ImageEnhance.Brightness(image).enhance(rng.choice([1, rng.uniform(0.8, 1.3)]))
+    side = rng.randint(80, 240)
+    return encode(image.resize((side, side)), quality=rng.randint(40, 95))
+
+
+def copies_over_splits(image: Image.Image, count: int) -> list[bytes]:
+    """Copies of one picture, each edited in another way: a fifth on test, a fifth on val, the others on train."""
+    rng = random.Random(f"copies/{count}")
+    room = {"test": count // 5, "val": count // 5, "train": count - 2 * (count // 5)}
+    copies: list[bytes] = []
+    while len(copies) < count:
+        copy = edited_copy(image, rng)
+        split = split_of_bucket(bucket(hashlib.sha256(copy).hexdigest()))
+        if room[split]:
+            room[split] -= 1
+            copies.append(copy)
+    rng.shuffle(copies)
+    return copies
 
 
 def fill_base(store: ObjectStore, *, per_source: int = 80) -> None:

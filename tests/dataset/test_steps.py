@@ -1,16 +1,19 @@
 """From the lake to a dataset version, whole: snapshot, facts, near-duplicates, label issues, sample, digest."""
 
 import hashlib
+import io
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from include.backbone import VERSION
 from include.dataset import facts, steps
+from include.dataset.crowd_report import splits_apart
 from include.dataset.manifest import MANIFEST, digest_of, read_manifest, read_report
 from include.dataset.publish import publish as publish_dataset
 from include.dataset.splits import bucket, split_of_bucket
@@ -29,6 +32,7 @@ from tests.dataset.conftest import PER_SOURCE
 from tests.pictures import (
     QUESTION,
     add_base,
+    copies_over_splits,
     describe_photos,
     drawing,
     drawing_on,
@@ -234,6 +238,57 @@ def test_a_dataset_has_a_card_with_its_counts_and_the_pictures_of_its_clusters(b
     statuses = read_table(base_lake, layout.dataset_statuses(digest))
     assert len(statuses) == 4 * PER_SOURCE + 3
     assert statuses["status"].notna().all()
+
+
+@pytest.mark.parametrize("count", [25, 60, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_crowd_of_copies_counts_as_one_photo_on_one_split(
+    base_lake: LocalStore, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = {add_base(base_lake, "cats", copy) for copy in copies_over_splits(drawn_image("cats", 900), count)}
+    with caplog.at_level(logging.WARNING, logger="include.dataset"):
+        digest = publish(base_lake, "r")
+    manifest, report = read_manifest(base_lake, digest), read_report(base_lake, digest)
+    kept = manifest[manifest["key"].isin(keys)]
+    assert kept["split"].tolist() == ["test"]
+    crowd = {
+        "name": kept["cluster"].iloc[0],
+        "photos": count,
+        "stay": 1,
+        "split": "test",
+        "example": kept["key"].iloc[0],
+    }
+    assert report["crowds"] == [crowd]
+    said = f"crowd of {count} near-duplicates, such as {crowd['example']}; photos that stay: 1, on test"
+    assert caplog.messages.count(said) == 1
+    assert splits_apart(manifest, report)[1].endswith(f"; crowds: 1, their {count} photos count as 1")
+    assert f"Their {count} photos count as 1." in base_lake.read(layout.dataset_card(digest)).decode()
+
+
+def test_a_crowd_of_copies_in_two_sources_with_two_labels_leaves(base_lake: LocalStore) -> None:
+    copies = copies_over_splits(drawn_image("dogs", 900), 40)
+    keys = {add_base(base_lake, ("cats", "dogs")[number % 2], copy) for number, copy in enumerate(copies)}
+    digest = publish(base_lake, "r")
+    manifest, report = read_manifest(base_lake, digest), read_report(base_lake, digest)
+    assert not keys & set(manifest["key"])
+    assert [(crowd["photos"], crowd["stay"], crowd["split"]) for crowd in report["crowds"]] == [(40, 0, None)]
+    statuses = {photo["status"] for photo in report["photos"] if photo["key"] in keys}
+    assert statuses == {Status.CONFLICTING_LABELS}
+
+
+def test_visitors_who_send_a_crowd_of_copies_neither_train_nor_take_a_base_photo_away(base_lake: LocalStore) -> None:
+    before = read_manifest(base_lake, publish(base_lake, "r1"))
+    key = layout.base("cats", a_base_photo(base_lake, "cats", "test"))
+    picture = Image.open(io.BytesIO(base_lake.read(key))).convert("RGB")
+    for number, copy in enumerate(copies_over_splits(picture, 25)):
+        give(base_lake, f"copy{number}", copy, ("negative", "positive")[number % 2], session=f"s{number % 4}")
+    digest = publish(base_lake, "r2")
+    assert read_manifest(base_lake, digest).equals(before)
+    assert {status_of(base_lake, digest, f"copy{number}") for number in range(25)} == {Status.UPLOAD_IN_CROWD}
+    crowd = read_report(base_lake, digest)["crowds"][0]
+    assert crowd | {"name": ""} == {"name": "", "photos": 26, "stay": 1, "split": "test", "example": key}
+    crowds = base_lake.read(layout.dataset_clusters(digest)).decode().partition("<h2>Crowds</h2>")[2]
+    assert crowds.count("data:image/jpeg") == 1, "uploads are linked, never drawn"
+    assert crowds.count('<a href="../../uploads/copy') == 25
 
 
 def test_forgetting_an_upload_leaves_no_picture_of_it_and_no_embedding(base_lake: LocalStore) -> None:
