@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.lakes import RUN, check, copy, intact_keys
 from bench.measurement import say
 from bench.question import QUESTION
+from include.dataset.crowd_report import splits_apart
 from include.dataset.embeddings import read_embeddings
 from include.dataset.examples import is_positive
 from include.dataset.manifest import to_manifest
@@ -22,9 +23,19 @@ from include.evaluation.predict import Logits
 from include.ingestion.uploads import photo_id_of, save_feedback, save_upload
 from include.lake import layout
 from include.lake.local import LocalStore
+from include.promotion.comparison import ONE_SPLIT
 from include.promotion.evaluate import fit_rule
 from include.promotion.gate import average_precision_differences, decide
-from include.records import LABELS, UPLOADS, DecisionRule, ModelVersion, RetrainParams, UploadRecord, VersionScores
+from include.records import (
+    LABELS,
+    UPLOADS,
+    DecisionRule,
+    ModelVersion,
+    RetrainParams,
+    Rule,
+    UploadRecord,
+    VersionScores,
+)
 from include.settings import Settings
 from include.status import Status
 from include.training.head import score_embeddings
@@ -49,17 +60,21 @@ class Upload:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, and the test photos of its dataset with their embeddings.
+    """A model, the manifest of its dataset, and the embeddings of its test photos.
 
     ``used`` counts the uploads that trained it, ``by_threshold`` those that would have by each of THRESHOLDS.
     """
 
     head: keras.Model
     rule: DecisionRule
-    test: pd.DataFrame
+    manifest: pd.DataFrame
     embeddings: NDArray[np.float16]
     used: Counts
     by_threshold: dict[float, Counts]
+
+    @property
+    def test(self) -> pd.DataFrame:
+        return self.manifest[self.manifest["split"] == "test"]
 
 
 def withdraw_photos(store: LocalStore, *, count: int, seed: int) -> list[tuple[str, bytes]]:
@@ -146,7 +161,7 @@ def _train(store: LocalStore, uploads: list[Upload], settings: Settings) -> Trai
     keys = uploaded.loc[uploaded["status"] == Status.USED, "key"]
     used = count([by_id[layout.photo_id_of(key)] for key in keys])
     by_threshold = {threshold: count_used(uploaded, by_id, threshold) for threshold in THRESHOLDS}
-    return Trained(head, rule, test, embeddings, used, by_threshold)
+    return Trained(head, rule, manifest, embeddings, used, by_threshold)
 
 
 def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict[str, Any]:
@@ -155,7 +170,8 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
     positive, from_base = is_positive(test), (test["source"] != UPLOADS).to_numpy(bool)
     new, old = _score("2", challenger, embeddings), _score("1", champion, embeddings)
     floors = {"min_precision": settings.min_precision, "min_recall": settings.min_recall}
-    decision = decide(positive, from_base, new, old, **floors, seed=settings.seed)
+    apart = Rule(ONE_SPLIT, *splits_apart(challenger.manifest, {}))
+    decision = decide(positive, from_base, new, old, about_photos=apart, **floors, seed=settings.seed)
     differences = average_precision_differences(positive, new.probability, old.probability, seed=settings.seed)
     low, median, high = (float(value) for value in np.quantile(differences, [0.025, 0.5, 0.975]))
     return {"low": low, "difference": median, "high": high, "better": decision.better}

@@ -139,10 +139,14 @@ def _validate(given: Given, settings: Settings) -> str:
 
 
 def _rebuild(given: Given, settings: Settings) -> str:
-    from include.dataset.steps import rebuild
+    from include.dataset.steps import photos_gone, rebuild
 
-    manifest = rebuild(open_lake(settings), given.digest, settings.question, cache=settings.embedding_cache)
-    return f"dataset {given.digest} rebuilds to the same digest: {len(manifest):,} photos"
+    store = open_lake(settings)
+    manifest = rebuild(store, given.digest, settings.question, cache=settings.embedding_cache)
+    answer = f"dataset {given.digest} rebuilds to the same digest: {len(manifest):,} photos"
+    if gone := photos_gone(store, manifest):
+        return f"{answer}; {len(gone):,} of them are gone from the lake since, for example {gone[0]}"
+    return answer
 
 
 def _train_worker(given: Given, settings: Settings) -> str:

@@ -64,14 +64,14 @@ def _made_before(store: ObjectStore, key: str, task: str) -> pd.DataFrame:
 
 
 def rebuild(store: ObjectStore, digest: str, question: Question, *, cache: Path) -> pd.DataFrame:
-    """Compute a manifest again from the snapshot of its run; raises DatasetError if the digests differ.
-
-    ``cache`` is this machine's folder of embeddings.
+    """Compute a manifest again from the snapshot of its run; raises DatasetError if the digests differ, or if facts of
+    its photos are gone. ``cache`` is this machine's folder of embeddings.
     """
     report = read_report(store, digest)
     if (report.get("policy_version"), report.get("backbone")) != (POLICY_VERSION, VERSION):
         raise DatasetError(f"dataset {digest} was made by rules that this code no longer has: run retrain once")
     policy = Policy(**report["policy"])
+    _check_facts(store, report["run"], digest)
     photos = mark_near_duplicates(store, gather(store, report["run"]), policy)
     photos = check_all_labels(store, photos, policy, question, cache)
     seed = _lake_seed(store, question)
@@ -80,6 +80,22 @@ def rebuild(store: ObjectStore, digest: str, question: Question, *, cache: Path)
     if rebuilt != digest or digest_of(read_manifest(store, digest)) != digest:
         raise DatasetError(f"dataset {digest} does not rebuild: its snapshot {report['run']!r} now gives {rebuilt}")
     return manifest
+
+
+def photos_gone(store: ObjectStore, manifest: pd.DataFrame) -> list[str]:
+    """The keys of photos of a dataset version that are not in the lake any more, in order."""
+    there = {*store.keys(layout.BASE), *store.keys(layout.UPLOADS)}
+    return [key for key in manifest["key"] if key not in there]
+
+
+def _check_facts(store: ObjectStore, run: str, digest: str) -> None:
+    """The facts of base photos outlive them; those of an upload go with it. Raises DatasetError."""
+    _, uploads = read_snapshot(store, run)
+    there = set(store.keys(layout.UPLOADS))
+    gone = [photo_id for photo_id in uploads["photo_id"] if layout.upload_facts(photo_id) not in there]
+    if gone:
+        problem = f"{len(gone)} uploads of its snapshot are gone, for example {gone[0]}"
+        raise DatasetError(f"dataset {digest} cannot be rebuilt: {problem}. Run retrain for the photos of now")
 
 
 def gather(store: ObjectStore, run: str) -> pd.DataFrame:

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from include.dataset.crowd_report import splits_apart
 from include.dataset.examples import is_positive
-from include.dataset.manifest import read_manifest
+from include.dataset.manifest import read_manifest, read_report
 from include.dataset.publish import read_published, rules
-from include.errors import ModelError
+from include.errors import BadRecord, ModelError
 from include.ingestion.snapshot import mark_decided
 from include.lake import layout
 from include.lake.base import ObjectStore, chunks, create_or_read, read_many
 from include.lake.formats import read_json, to_json, write_json
 from include.promotion.gate import decide
 from include.question import Question
-from include.records import UPLOADS, Decision, ModelVersion, RetrainParams, VersionScores
+from include.records import UPLOADS, Decision, ModelVersion, RetrainParams, Rule, VersionScores
 from include.registry.description import render_description
 from include.registry.versions import champion_version, download_and_verify, load, predecessor_of, set_description
 from include.settings import Settings
@@ -32,6 +33,7 @@ from include.training.run_results import read_results
 log = logging.getLogger(__name__)
 
 BATCH = 64
+ONE_SPLIT = "each picture is on one split"
 CODE = ("include.promotion.gate", "include.evaluation.metrics")  # that decides
 
 
@@ -52,26 +54,14 @@ def compare_and_decide(store: ObjectStore, run: str, params: RetrainParams, sett
     return decision
 
 
-def _of_these_inputs(
-    store: ObjectStore, client: Mlflow, run: str, evaluation: dict[str, Any], params: RetrainParams, settings: Settings
-) -> bool:
-    """Whether the challenger is what these params and settings make of the run's photos.
-
-    It is not when they changed on the way and only some tasks were cleared: the next run must then train.
-    """
-    dataset, mlflow_run = evaluation["dataset"], evaluation["mlflow_run"]
-    published = read_published(store, run, dataset)
-    by_these_rules = rules(settings, params.images_per_source).items() <= published.items()
-    made_from = training_digest(dataset, read_chosen(store, run, dataset), params, settings)
-    same = by_these_rules and client.get_run(mlflow_run).data.tags.get(MADE_FROM_TAG) == made_from
-    if not same:
-        log.warning("settings or params changed during this run: its photos count as new for the next one")
-    return same
-
-
 def read_decision(store: ObjectStore, run: str) -> Decision:
-    """What the gate decided last about the run. Raises ObjectNotFound before it did."""
-    return Decision.of(read_json(store, layout.run_decision(run)))
+    """What the gate decided last about the run. Raises ObjectNotFound before it did, BadRecord for older code's."""
+    try:
+        return Decision.of(read_json(store, layout.run_decision(run)))
+    except TypeError as error:
+        raise BadRecord(
+            f"the run {run!r} was decided by an older version of this code: trigger retrain again"
+        ) from error
 
 
 def failed_rules(store: ObjectStore, run: str) -> list[str]:
@@ -127,6 +117,7 @@ def _compare(
         (test["source"] != UPLOADS).to_numpy(bool),
         score(challenger),
         score(champion) if champion else None,
+        about_photos=Rule(ONE_SPLIT, *splits_apart(manifest, read_report(store, dataset))),
         min_precision=params.min_precision,
         min_recall=params.min_recall,
         seed=settings.seed,
@@ -142,3 +133,20 @@ def _publish_decision(client: Mlflow, evaluation: dict[str, Any], decision: Deci
     client.log_text(evaluation["mlflow_run"], json.dumps(asdict(decision), indent=1), "evaluation/decision.json")
     client.set_tag(evaluation["mlflow_run"], "decision", outcome)
     set_description(client, decision.challenger, render_description(evaluation, decision))
+
+
+def _of_these_inputs(
+    store: ObjectStore, client: Mlflow, run: str, evaluation: dict[str, Any], params: RetrainParams, settings: Settings
+) -> bool:
+    """Whether the challenger is what these params and settings make of the run's photos.
+
+    It is not when they changed on the way and only some tasks were cleared: the next run must then train.
+    """
+    dataset, mlflow_run = evaluation["dataset"], evaluation["mlflow_run"]
+    published = read_published(store, run, dataset)
+    by_these_rules = rules(settings, params.images_per_source).items() <= published.items()
+    made_from = training_digest(dataset, read_chosen(store, run, dataset), params, settings)
+    same = by_these_rules and client.get_run(mlflow_run).data.tags.get(MADE_FROM_TAG) == made_from
+    if not same:
+        log.warning("settings or params changed during this run: its photos count as new for the next one")
+    return same

@@ -15,6 +15,7 @@ def decide(
     challenger: VersionScores,
     champion: VersionScores | None,
     *,
+    about_photos: Rule,
     min_precision: float,
     min_recall: float,
     seed: int,
@@ -22,10 +23,11 @@ def decide(
     """Compare two models on the same test photos; every rule carries its metrics, passed or not.
 
     ``is_positive`` and ``from_base`` are bool, shape (photos,). The probabilities are NaN where a model failed.
-    Floors count on the base photos only. Without a champion that could be scored, only the floors decide.
+    ``about_photos`` is the rule that says whether the photos can measure a model at all. Floors count on the base
+    photos only. Without a champion that could be scored, only the floors decide.
     """
-    rules = [_answers(challenger)]
-    if rules[0].passed:
+    rules = [about_photos, _answers(challenger)]
+    if all(rule.passed for rule in rules):
         predicted = challenger.probability >= challenger.threshold
         hits = int((is_positive & predicted & from_base).sum())
         rules.append(_floor("precision", hits, int((predicted & from_base).sum()), min_precision))

@@ -362,3 +362,22 @@ def test_the_data_checks_of_other_photos_are_not_published(base_lake: LocalStore
     base_lake.write(layout.run_validation_page("r"), b"<p>fine</p>")
     publish(base_lake, "r")
     assert not base_lake.exists(layout.dataset_validation(digest)), "its pages were written before"
+
+
+def test_a_version_whose_base_photos_are_gone_rebuilds_from_their_facts(base_lake: LocalStore) -> None:
+    manifest = read_manifest(base_lake, publish(base_lake, "r"))
+    assert steps.photos_gone(base_lake, manifest) == []
+    gone = list(manifest["key"][:2])
+    for key in gone:
+        base_lake.delete(key)
+    assert digest_of(rebuild(base_lake, digest_of(manifest))) == digest_of(manifest)
+    assert steps.photos_gone(base_lake, manifest) == gone
+
+
+def test_a_version_whose_uploads_are_gone_says_so(base_lake: LocalStore) -> None:
+    give(base_lake, "given", drawing_on("train", "cats"), "positive")
+    digest = publish(base_lake, "r")
+    for key in list(base_lake.keys(f"{layout.UPLOADS}given/")):
+        base_lake.delete(key)
+    with pytest.raises(DatasetError, match=f"{digest} cannot be rebuilt: 1 uploads .*for example given.*Run retrain"):
+        rebuild(base_lake, digest)

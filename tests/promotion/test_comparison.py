@@ -10,14 +10,15 @@ import pytest
 
 from include.dataset.manifest import MANIFEST
 from include.dataset.publish import rules
-from include.errors import DatasetError
+from include.errors import BadRecord, DatasetError, ModelError
 from include.ingestion.base_sets import claim_lake
 from include.ingestion.snapshot import anything_new, snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, to_json, write_json, write_table
+from include.lake.formats import read_json, read_table, to_json, write_json, write_table
 from include.lake.local import LocalStore
 from include.promotion import comparison
+from include.promotion.cleared import check_champion_unmoved
 from include.promotion.comparison import failed_rules, read_decision
 from include.question import NEGATIVE, POSITIVE
 from include.records import CONTRACT, Decision, ModelVersion, RetrainParams, Rule
@@ -64,8 +65,10 @@ def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
             lake.write(key, plain((200 + number, 0, 0) if positive else (0, 0, 200 + number)))
             label = POSITIVE if positive else NEGATIVE
             rows.append({"key": key, "sha256": name, "source": source, "class_name": source, "label": label})
-        photos = pd.DataFrame(rows).assign(split="test", label_origin="source", weight=1.0, cluster="")
+        photos = pd.DataFrame(rows).assign(split="test", label_origin="source", weight=1.0, cluster="one")
         write_table(lake, layout.manifest("d1"), photos[MANIFEST])
+        crowds = [{"photos": 60, "stay": 1}]
+        write_json(lake, layout.dataset_report("d1"), {"crowds": crowds})
         base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation: dict[str, object] = {"dataset": "d1", "mlflow_run": mlflow_run, "network": network}
         evaluation |= {"decision_rule": {"threshold": 0.5}, "slices": {"base": base}}
@@ -113,6 +116,27 @@ def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
     assert "**Better**, compared with no champion:" in description
     assert "- minimum recall: passed. recall 1.000 (4 of 4)" in description
     assert "cat-retrain promote VERSION" in client.get_registered_model(client.name).description
+
+
+def test_the_gate_says_what_a_crowd_counts_as(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
+) -> None:
+    evaluated(new)
+    first = compare_and_decide(lake).rules[0]
+    assert (first.name, first.passed) == ("each picture is on one split", True)
+    assert first.reason.endswith("crowds: 1, their 60 photos count as 1")
+
+
+def test_a_picture_on_two_splits_makes_no_model_better(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
+) -> None:
+    evaluated(new)
+    manifest = read_table(lake, layout.manifest("d1"))
+    twin = manifest.iloc[:1].assign(key=layout.base("cats", "f" * 64), split="train")
+    write_table(lake, layout.manifest("d1"), pd.concat([manifest, twin]))
+    decision = compare_and_decide(lake)
+    assert not decision.better
+    assert "on more than one split: 1; the first, one, is on test and train" in decision.rules[0].reason
 
 
 def test_a_model_from_scratch_names_no_backbone(
@@ -164,6 +188,13 @@ def test_another_version_of_a_cleared_run_is_decided_anew(
     evaluated(new)
     assert compare_and_decide(lake) == first == read_decision(lake, RUN)
     assert len(list(lake.keys(layout.of_run(RUN) + "decisions/"))) == 2
+
+
+def test_a_decision_of_older_code_is_refused_with_the_cure(lake: LocalStore) -> None:
+    older = {"better": True, "challenger": "2", "predecessor": "1", "rules": []}
+    write_json(lake, layout.run_decision(RUN), older)
+    with pytest.raises(BadRecord, match="decided by an older version of this code: trigger retrain again"):
+        check_champion_unmoved(lake, RUN, Settings())
 
 
 def test_other_floors_decide_anew(
@@ -317,3 +348,20 @@ def test_a_challenger_that_is_champion_already_is_compared_with_what_it_replaced
     decision = compare_and_decide(lake)
     assert decision.predecessor == old
     assert f"against version {old}" in last_rule(decision)
+
+
+def test_a_cleared_run_is_refused_once_the_champion_has_moved_on(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: ModelVersion, new: ModelVersion, wrong: ModelVersion
+) -> None:
+    promote(client, old, replaces=None)
+    check_champion_unmoved(lake, RUN, Settings())  # the gate has not decided it
+    evaluated(new)
+    compare_and_decide(lake)
+    for champion in (old, new):
+        promote(client, champion, replaces=None)
+        check_champion_unmoved(lake, RUN, Settings())
+    promote(client, wrong, replaces=new)
+    with pytest.raises(
+        ModelError, match=f"about version {new}, and .*moved on to {wrong} since: trigger retrain again"
+    ):
+        check_champion_unmoved(lake, RUN, Settings())

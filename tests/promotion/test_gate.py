@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from include.promotion.gate import average_precision_differences, decide
-from include.records import Decision, ModelVersion, VersionScores
+from include.records import Decision, ModelVersion, Rule, VersionScores
 
 POSITIVES = np.array([True] * 20 + [False] * 60)
 BASE = np.ones(80, bool)
@@ -19,10 +19,19 @@ def scored(probability: Any, number: str = "2", threshold: float = 0.5, problem:
     return VersionScores(ModelVersion(number, f"sum of {number}"), np.asarray(probability, float), threshold, problem)
 
 
+SOUND = Rule("each picture is on one split", True, "it is")
+
+
 def gate(
-    challenger: VersionScores, champion: VersionScores | None = None, *, floor: float = 0.7, base: np.ndarray = BASE
+    challenger: VersionScores,
+    champion: VersionScores | None = None,
+    *,
+    floor: float = 0.7,
+    base: np.ndarray = BASE,
+    about: Rule = SOUND,
 ) -> Decision:
-    return decide(POSITIVES, base, challenger, champion, min_precision=floor, min_recall=floor, seed=1)
+    floors = {"min_precision": floor, "min_recall": floor}
+    return decide(POSITIVES, base, challenger, champion, about_photos=about, **floors, seed=1)
 
 
 def failed(decision: Decision) -> list[str]:
@@ -94,7 +103,15 @@ def test_a_challenger_that_cannot_answer_is_not_better_without_further_rules() -
         decision = gate(broken, scored(RIGHT, "1"))
         assert not decision.better
         assert failed(decision) == ["challenger scores every photo"]
-        assert len(decision.rules) == 1
+        assert len(decision.rules) == 2
+
+
+def test_photos_that_cannot_measure_a_model_make_none_better() -> None:
+    torn = Rule("each picture is on one split", False, "one is on train and test")
+    decision = gate(scored(RIGHT), scored(NOISE, "1"), about=torn)
+    assert not decision.better
+    assert decision.rules[0] == torn
+    assert len(decision.rules) == 2
 
 
 def test_the_difference_is_paired() -> None:
