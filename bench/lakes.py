@@ -23,7 +23,7 @@ def fill(folder: Path, settings: Settings) -> LocalStore:
     store = LocalStore(folder)
     owner = claim_lake(store, settings)
     for source in SOURCES:
-        ingest_source(store, source, owner, base_data=settings.base_data)
+        ingest_source(store, RUN, source, owner, base_data=settings.base_data)
     collect(store, settings)
     return store
 

@@ -6,22 +6,35 @@ names: `sample` (pictures drawn by our own code) or a folder that holds one fold
 default `cats/ dogs/ selfies/ misc/`.
 
 **Leaves:** `base/<source>/<sha256>` in the lake, the original bytes of every photo. Only what is new is written;
-running it twice changes nothing. The lake remembers its base set and its question.
+running it twice changes nothing. The lake remembers its base set and its question. The task `follow_folder` says in its
+log and its return value which photos are new, which moved to the folder of another source, and which are gone. A moved
+photo enters the lake under its new source too. By default nothing is taken away: a moved photo then has both labels,
+and is not used where they differ; a gone one goes on training. With the param `follow` the lake takes both over: each
+photo that goes leaves `tombstones/<its key>.json`, and one that comes back to its folder counts again. Facts stay, and
+older dataset versions with them.
 
 **If it fails:** `claim_lake` says *BaseDataMissing*: the folder or some of its sources have no photos; nothing was
 written. *OtherLake*: the lake holds other photos, or belongs to another question; set `CAT_BASE_DATA` or
 `CAT_QUESTION__...` back, or give this one a `CAT_LAKE_URL` of its own. *UnsafeStore*: the store does not keep what is
-created once; use another one. Any other error is of the network or the disk: clear the task, it continues where it
-stopped.
+created once; use another one. `follow_folder` says *CannotFollow*: more than half of a source would go, as when the
+folder is not mounted or half copied; nothing was deleted. Any other error is of the network or the disk: clear the
+task, it continues where it stopped.
 """
 
-from airflow.sdk import dag, task
+from airflow.sdk import Param, dag, task
 
 from cat_plugin.defaults import DAG_ARGS, SETTINGS
 from include.lake.opening import open_lake
 
+FOLLOW = Param(
+    False,
+    type="boolean",
+    title="Take moved and deleted photos over",
+    description="Photos that left a source's folder leave the lake. Without it they stay, and the log names them.",
+)
 
-@dag(**DAG_ARGS, schedule=SETTINGS.ingest_schedule, doc_md=__doc__, tags=["data"])
+
+@dag(**DAG_ARGS, schedule=SETTINGS.ingest_schedule, doc_md=__doc__, tags=["data"], params={"follow": FOLLOW})
 def ingest_base_datasets():
     @task
     def claim_lake() -> dict:
@@ -30,12 +43,18 @@ def ingest_base_datasets():
         return claim_lake(open_lake(SETTINGS), SETTINGS)
 
     @task(map_index_template="{{ task.op_kwargs['source'] }}", max_active_tis_per_dag=2)
-    def ingest(source: str, lake: dict) -> dict:
+    def ingest(source: str, lake: dict, *, run_id: str) -> dict:
         from include.ingestion.intake import ingest_source
 
-        return ingest_source(open_lake(SETTINGS), source, lake, base_data=SETTINGS.base_data)
+        return ingest_source(open_lake(SETTINGS), run_id, source, lake, base_data=SETTINGS.base_data)
 
-    ingest.partial(lake=claim_lake()).expand(source=list(SETTINGS.question.sources))
+    @task
+    def follow_folder(*, run_id: str, params: dict) -> dict:
+        from include.ingestion.follow_folder import follow_folder
+
+        return follow_folder(open_lake(SETTINGS), run_id, SETTINGS.question.sources, follow=params["follow"])
+
+    ingest.partial(lake=claim_lake()).expand(source=list(SETTINGS.question.sources)) >> follow_folder()
 
 
 ingest_base_datasets()

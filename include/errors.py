@@ -5,6 +5,7 @@ CatError
 │   ├── BadSetting          a setting has a value that cannot work
 │   ├── BaseDataMissing     a base source cannot be read where the settings say it is
 │   ├── OtherLake           the lake belongs to another base set or another question
+│   ├── CannotFollow        the lake does not follow the folder: too much is gone, or a later run has read it
 │   ├── UnsafeStore         the lake's store does not keep what is created once
 │   ├── NotAPhoto           bytes that do not decode to a usable picture; has a short ``reason``
 │   ├── BadRecord           an upload's record, feedback or review breaks its contract
@@ -50,6 +51,9 @@ class BaseDataMissing(InputError): ...
 
 
 class OtherLake(InputError): ...
+
+
+class CannotFollow(InputError): ...
 
 
 class UnsafeStore(InputError): ...

@@ -14,6 +14,7 @@ from include.question import NEGATIVE, POSITIVE
 Split = Literal["train", "val", "test"]
 ThresholdRule = Literal["even_odds", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
+Removal = Literal["moved", "gone", "taken back"]
 
 LABELS = (POSITIVE, NEGATIVE)
 ANSWERS = (POSITIVE, NEGATIVE, "neither")  # of a user; "neither" never trains
@@ -96,6 +97,25 @@ class Review(JsonRecord):
         _check("verdict", self.verdict, get_args(ReviewVerdict))
         if self.verdict == "relabel":
             _check("label", str(self.label), LABELS)
+
+
+@dataclass(frozen=True)
+class Tombstone(JsonRecord):
+    """A photo that was taken away from the lake, where it had the ``key``; ``taken_at`` is ISO 8601 in UTC.
+
+    ``reason`` is moved (a base photo, now under the key ``moved_to``), gone (a base photo that left its folder) or
+    taken back (an upload).
+    """
+
+    key: str
+    reason: str
+    taken_at: str
+    moved_to: str | None = None
+
+    def __post_init__(self) -> None:
+        _check("reason", self.reason, get_args(Removal))
+        if (self.reason == "moved") != (self.moved_to is not None):
+            raise BadRecord(f"moved_to {self.moved_to!r} does not fit the reason {self.reason!r}: only moved has one")
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,16 @@ def test_only_settings_reads_the_environment() -> None:
 
 def test_keys_are_spelled_in_layout_only() -> None:
     """No other file of include builds a key of the lake from text."""
-    named = (layout.BASE, layout.UPLOADS, layout.FEEDBACK, layout.REVIEWS, layout.TOMBSTONES, layout.LAKE)
+    named = (
+        layout.BASE,
+        layout.UPLOADS,
+        layout.FEEDBACK,
+        layout.REVIEWS,
+        layout.TOMBSTONES,
+        layout.LAKE,
+        layout.TRIALS,
+        layout.INGESTS,
+    )
     prefixes = (*named, "quarantine/", "facts/", "datasets/", "runs/", "tuned/", "predictions/")
     for path in python_files("include"):
         strings = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))

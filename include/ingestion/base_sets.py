@@ -26,7 +26,7 @@ def claim_lake(store: ObjectStore, settings: Settings) -> dict[str, Any]:
     """
     check_base_data(settings)
     owner = _read_owner(store)
-    held = {layout.parse_base(key).sha256 for key in store.keys(layout.BASE)}
+    held = {layout.parse_base(key).sha256 for key in store.keys(layout.BASE) if layout.is_base(key)}
     if owner and (held or any(store.keys(layout.UPLOADS))):
         check_question(owner, settings.question)
     if owner and held:

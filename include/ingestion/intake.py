@@ -6,27 +6,37 @@ from typing import Any
 
 from include.ingestion.base_photos import read_source
 from include.ingestion.base_sets import check_claim
+from include.ingestion.tombstones import bring_back, list_taken
 from include.lake import layout
 from include.lake.base import ObjectStore
+from include.lake.formats import write_json
 
 log = logging.getLogger(__name__)
 
 
-def ingest_source(store: ObjectStore, source: str, owner: dict[str, Any], *, base_data: str) -> dict[str, int]:
+def ingest_source(
+    store: ObjectStore, run: str, source: str, owner: dict[str, Any], *, base_data: str
+) -> dict[str, int]:
     """Write what is new of one source into the lake, under the hash of its bytes. Safe to repeat.
 
+    A photo that was taken away and is in the folder again counts again. Leaves what it saw for ``follow_folder``.
     ``owner`` is what ``claim_lake`` returned. Raises OtherLake where the lake was claimed anew since, and
     BaseDataMissing where the source has no photos.
     """
     check_claim(store, owner)
-    known = {layout.parse_base(key).sha256 for key in store.keys(layout.base(source, ""))}
-    seen = new = 0
+    write_json(store, layout.last_ingest(source), {"run": run})  # first: a lake must not follow what is read anew
+    prefix, photos = layout.base(source, ""), 0
+    held, taken = set(store.keys(prefix)), list_taken(store, prefix)
+    seen, new = dict[str, None](), list[str]()
     for body in read_source(base_data, source, seed=owner["seed"]):
-        seen += 1
-        sha256 = hashlib.sha256(body).hexdigest()
-        if sha256 not in known:
-            store.write(layout.base(source, sha256), body)
-            known.add(sha256)
-            new += 1
-    log.info("%s: %d photos read, %d of them new, %d in the lake", source, seen, new, len(known))
-    return {"seen": seen, "new": new, "in_lake": len(known)}
+        photos += 1
+        key = layout.base(source, hashlib.sha256(body).hexdigest())
+        if key not in seen and key not in held:
+            store.write(key, body)
+            new.append(key)
+        if key not in seen and key in taken:
+            bring_back(store, key)
+        seen[key] = None
+    write_json(store, layout.ingested(run, source), {"seen": list(seen), "new": new})
+    log.info("%s: %d photos read, %d of them new, %d in the lake", source, photos, len(new), len(held) + len(new))
+    return {"seen": photos, "new": len(new), "in_lake": len(held) + len(new)}

@@ -11,6 +11,7 @@ from include.backbone import VERSION
 from include.errors import DatasetError
 from include.ingestion.base_sets import read_lake
 from include.ingestion.reviews import keys_about, read_records, reviewed_label
+from include.ingestion.tombstones import list_taken
 from include.ingestion.uploads import collect_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
@@ -35,7 +36,8 @@ def snapshot_base(store: ObjectStore, run: str, question: Question) -> str:
     """
     key = layout.run_base(run)
     photos = [(key, layout.parse_base(key)) for key in store.keys(layout.BASE)]
-    photos = [(key, photo) for key, photo in photos if photo.source in question.sources]
+    taken = list_taken(store, layout.BASE)
+    photos = [(key, photo) for key, photo in photos if photo.source in question.sources and key not in taken]
     if not photos:
         raise DatasetError("the lake holds no base photos: run the DAG ingest_base_datasets first")
     read_lake(store, question)

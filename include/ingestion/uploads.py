@@ -10,6 +10,7 @@ from itertools import groupby
 from include.errors import BadRecord
 from include.images.decoding import decode
 from include.ingestion.reviews import Row, keys_about, read_records, reviewed_label
+from include.ingestion.tombstones import list_taken
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
 from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
@@ -56,8 +57,7 @@ def collect_uploads(store: ObjectStore) -> list[Row]:
     Keys: key, photo_id, source, label (positive, negative or none), label_origin (user or reviewed), review (keep,
     relabel, drop or none), problem (why its feedback or review cannot be read, or none), session.
     """
-    forgotten = {layout.photo_id_of(key) for key in store.keys(layout.TOMBSTONES)}
-    photo_ids = _list_complete(store, forgotten)
+    photo_ids = _list_complete(store, taken=list_taken(store, layout.UPLOADS))
     answers = read_records(store, Feedback, keys_about(store, layout.FEEDBACK, photo_ids))
     reviews = read_records(store, Review, keys_about(store, layout.REVIEWS, photo_ids))
     records = read_records(store, UploadRecord, [layout.upload_record(photo_id) for photo_id in photo_ids])
@@ -67,13 +67,16 @@ def collect_uploads(store: ObjectStore) -> list[Row]:
     ]
 
 
-def _list_complete(store: ObjectStore, forgotten: set[str]) -> list[str]:
-    """The photo_ids whose record and photo are both listed, but for forgotten ones; warns of records without photo."""
+def _list_complete(store: ObjectStore, *, taken: set[str]) -> list[str]:
+    """The photo_ids whose record and photo are both listed; warns of records without photo.
+
+    ``taken`` has the keys of photos with a tombstone: these are neither.
+    """
     complete, lost = list[str](), list[str]()
     for photo_id, keys in groupby(store.keys(layout.UPLOADS), layout.photo_id_of):  # sorted, so each id comes once
-        listed = set(keys)
-        if layout.upload_record(photo_id) in listed and photo_id not in forgotten:
-            (complete if layout.upload_photo(photo_id) in listed else lost).append(photo_id)
+        listed, photo = set(keys), layout.upload_photo(photo_id)
+        if layout.upload_record(photo_id) in listed and photo not in taken:
+            (complete if photo in listed else lost).append(photo_id)
     if lost:
         log.warning(
             "%d uploads have a record and no photo, such as %s: they do not count until it is back",

@@ -1,6 +1,7 @@
 """Every key of the lake. No other module builds one from text."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
@@ -12,6 +13,7 @@ UPLOADS = "uploads/"
 FEEDBACK = "feedback/"
 REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
+INGESTS = "ingests/"
 TRIALS = "trials/"  # of the store itself: created and deleted again
 MAX_NAME = 200  # characters of a run in a key: file systems allow 255
 FACTS_VERSION = 4  # increase when facts change their meaning; older facts are then ignored
@@ -31,6 +33,11 @@ def base(source: str, sha256: str) -> str:
     return f"{BASE}{source}/{sha256}"
 
 
+def is_base(key: str) -> bool:
+    """Whether ``key`` is that of a base photo, and not something that another program left among them."""
+    return re.fullmatch(f"{BASE}[^/]+/[0-9a-f]{{64}}", key) is not None
+
+
 def parse_base(key: str) -> BaseKey:
     return BaseKey(*key.removeprefix(BASE).split("/"))
 
@@ -44,14 +51,14 @@ def upload_record(photo_id: str) -> str:
 
 
 def photo_id_of(key: str) -> str:
-    """The photo id in a key of uploads, feedback, reviews or tombstones; in a review of a base photo, its sha256.
+    """The photo id in a key of uploads, feedback or reviews; in a review of a base photo, its sha256.
 
     Raises ValueError for other keys.
     """
-    for prefix in (UPLOADS, FEEDBACK, REVIEWS, TOMBSTONES):
+    for prefix in (UPLOADS, FEEDBACK, REVIEWS):
         if key.startswith(prefix):
             return key.removeprefix(prefix).split("/")[0].removesuffix(".json")
-    raise ValueError(f"key {key!r} is not one of uploads, feedback, reviews or tombstones")
+    raise ValueError(f"key {key!r} is not one of uploads, feedback or reviews")
 
 
 def feedback(photo_id: str) -> str:
@@ -62,8 +69,19 @@ def review(photo_id: str) -> str:
     return f"{REVIEWS}{photo_id}.json"
 
 
-def tombstone(photo_id: str) -> str:
-    return f"{TOMBSTONES}{photo_id}.json"
+def tombstone(key: str) -> str:
+    """The record about the photo that was taken away from ``key``."""
+    return f"{TOMBSTONES}{key}.json"
+
+
+def tombstones(prefix: str) -> str:
+    """The prefix of all tombstones of photos whose keys begin with ``prefix``."""
+    return f"{TOMBSTONES}{prefix}"
+
+
+def key_of_tombstone(tombstone: str) -> str:
+    """The key that the photo had."""
+    return tombstone.removeprefix(TOMBSTONES).removesuffix(".json")
 
 
 def trial(name: str) -> str:
@@ -138,6 +156,16 @@ def run_name(run: str) -> str:
     if name in ("", ".", "..") or len(name) > MAX_NAME:
         raise InvalidKey(f"the run id {run!r} cannot name a run: give it 1 to {MAX_NAME} letters, digits or hyphens")
     return name
+
+
+def ingested(run: str, source: str) -> str:
+    """The photos of one source that a run of ingest_base_datasets saw in the folder, and which of them were new."""
+    return f"{INGESTS}{run_name(run)}/{source}.json"
+
+
+def last_ingest(source: str) -> str:
+    """The last run of ingest_base_datasets that began to read this source."""
+    return f"{INGESTS}{source}.json"
 
 
 def near_duplicates(rules: str) -> str:

@@ -142,6 +142,22 @@ def test_retrain_is_the_picture_of_the_architecture(bag: dict[str, Any]) -> None
     assert rules["release.report"] == "none_failed_min_one_success"
 
 
+def test_ingest_reads_all_sources_before_the_lake_follows_the_folder(bag: dict[str, Any]) -> None:
+    tasks = bag["dags"]["ingest_base_datasets"]["tasks"]
+    assert {task: rules["upstream"] for task, rules in tasks.items()} == {
+        "claim_lake": [],
+        "ingest": ["claim_lake"],
+        "follow_folder": ["ingest"],
+    }
+    assert tasks["follow_folder"]["rule"] == "all_success"
+
+
+def test_ingest_takes_nothing_away_unless_it_is_asked_to(bag: dict[str, Any]) -> None:
+    params = bag["dags"]["ingest_base_datasets"]["params"]
+    assert {name: (value, schema["type"]) for name, (value, schema) in params.items()} == {"follow": (False, "boolean")}
+    assert params["follow"][1]["title"] == "Take moved and deleted photos over"
+
+
 def test_the_form_of_retrain_is_typed(bag: dict[str, Any], set_otherwise: dict[str, Any]) -> None:
     params = bag["dags"]["retrain"]["params"]
     assert {name: (value, schema["type"]) for name, (value, schema) in params.items()} == {

@@ -1,17 +1,21 @@
-"""Every path through `retrain`, run by Airflow itself: trigger rules, branch and run state.
+"""Every path through `retrain`, run by Airflow itself: trigger rules, branch and run state. And `ingest_base_datasets`.
 
-The functions below the tasks are replaced by ones that return at once: what they do has tests of its own, and the
-whole DAG runs unchanged in tests/functional. Each case parses the DAG anew, because `dag.test()` leaks params.
+The functions below the tasks of `retrain` are replaced by ones that return at once: what they do has tests of its own,
+and the whole DAG runs unchanged in tests/functional. Each case parses the DAG anew, because `dag.test()` leaks params.
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from include.lake import layout
+from include.lake.local import LocalStore
 from include.settings import ROOT
 
 SHARDS = (0, 1, 3)
@@ -70,14 +74,27 @@ Task = tuple[str, int, str]  # id, map index, state
 Walked = dict[tuple[int, str], tuple[str, list[Task]]]
 
 
+Run = Callable[..., str]
+
+
 @pytest.fixture(scope="module")
-def walked(airflow_environment: dict[str, str]) -> Walked:
-    """The states of the run and of its tasks, for each case."""
-    environment = {**os.environ, **airflow_environment}
-    for command in (["-m", "airflow", "db", "migrate"], ["-c", WALK, json.dumps(CASES)]):
-        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
+def run_airflow(airflow_environment: dict[str, str]) -> Run:
+    """Run Python beside a migrated database; returns what it prints."""
+
+    def run(*arguments: str, **extra: str) -> str:
+        environment = {**os.environ, **airflow_environment, **extra}
+        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-4000:]
-    results = json.loads(done.stdout.partition("RESULT")[2])
+        return done.stdout
+
+    run("-m", "airflow", "db", "migrate")
+    return run
+
+
+@pytest.fixture(scope="module")
+def walked(run_airflow: Run) -> Walked:
+    """The states of the run and of its tasks, for each case."""
+    results = json.loads(run_airflow("-c", WALK, json.dumps(CASES)).partition("RESULT")[2])
     return {case: (state, tasks) for case, (state, tasks) in zip(CASES, results, strict=True)}
 
 
@@ -115,3 +132,44 @@ def test_nothing_new_skips_all_the_rest_and_is_no_failure(walked: Walked) -> Non
     done = {task for task, _, found in tasks if found == "success"}
     assert done == {"collect.snapshot_base", "collect.snapshot_uploads", "collect.anything_new"}
     assert {found for task, _, found in tasks if task not in done} == {"skipped"}
+
+
+INGEST = """
+import json, os, sys
+from airflow.dag_processing.dagbag import DagBag
+dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["ingest_base_datasets"]
+run = dag.test(run_conf=json.loads(sys.argv[1]))
+states = sorted((task.task_id, task.map_index, task.state) for task in run.get_task_instances())
+print("RESULT" + json.dumps([run.state, states, run.get_task_instance("follow_folder").xcom_pull("follow_folder")]))
+"""
+INGESTED = [
+    ["claim_lake", -1, "success"],
+    ["follow_folder", -1, "success"],
+    *(["ingest", number, "success"] for number in range(4)),
+]
+
+
+@pytest.mark.slow
+def test_ingest_follows_the_folder_where_it_is_asked_to(run_airflow: Run, tmp_path: Path) -> None:
+    """One photo moves and one is deleted; without the param they are told, with it the lake takes them over."""
+    photos, lake = tmp_path / "photos", LocalStore(tmp_path / "lake")
+    for source in ("cats", "dogs", "selfies", "misc"):
+        (photos / source).mkdir(parents=True)
+        for number in range(4):
+            (photos / source / f"{number}.jpg").write_text(f"{source} {number}")
+
+    def ingest(**conf: bool) -> dict:
+        settings = {"CAT_BASE_DATA": str(photos), "CAT_LAKE_URL": f"file://{lake.root}"}
+        state, tasks, told = json.loads(run_airflow("-c", INGEST, json.dumps(conf), **settings).partition("RESULT")[2])
+        assert (state, tasks) == ("success", INGESTED)
+        return told
+
+    assert ingest()["new"] == 16
+    (photos / "cats/0.jpg").rename(photos / "dogs/moved.jpg")
+    (photos / "cats/1.jpg").unlink()
+    told = ingest(follow=False)
+    assert (told["moved"], told["gone"], told["taken_away"]) == (1, 1, 0)
+    assert len(list(lake.keys(layout.BASE))) == 17
+    assert ingest(follow=True)["taken_away"] == 2
+    assert len(list(lake.keys(layout.BASE))) == 15
+    assert len(list(lake.keys(layout.TOMBSTONES))) == 2

@@ -43,7 +43,7 @@ def fill_folder(folder: Path, **photos: list[str]) -> Settings:
 
 def ingest(store: ObjectStore, settings: Settings) -> list[dict[str, int]]:
     owner = claim_lake(store, settings)
-    return [ingest_source(store, source, owner, base_data=settings.base_data) for source in QUESTION.sources]
+    return [ingest_source(store, "r", source, owner, base_data=settings.base_data) for source in QUESTION.sources]
 
 
 def test_photos_enter_under_the_hash_of_their_bytes(store: ObjectStore, tmp_path: Path) -> None:
@@ -60,10 +60,17 @@ def test_photos_enter_under_the_hash_of_their_bytes(store: ObjectStore, tmp_path
 def test_ingesting_twice_writes_nothing(lake: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = fill_folder(tmp_path / "photos", dogs=["a", "a"])
     owner = claim_lake(lake, settings)
-    ingest_source(lake, "dogs", owner, base_data=settings.base_data)
-    monkeypatch.setattr(lake, "write", lambda *_: pytest.fail("wrote a photo that was there already"))
-    again = ingest_source(lake, "dogs", owner, base_data=settings.base_data)
+    ingest_source(lake, "r", "dogs", owner, base_data=settings.base_data)
+    written, write = list[str](), lake.write
+
+    def remember(key: str, body: bytes) -> None:
+        written.append(key)
+        write(key, body)
+
+    monkeypatch.setattr(lake, "write", remember)
+    again = ingest_source(lake, "r", "dogs", owner, base_data=settings.base_data)
     assert again == {"seen": 2, "new": 0, "in_lake": 1}
+    assert written == [layout.last_ingest("dogs"), layout.ingested("r", "dogs")]
 
 
 def test_all_sources_without_photos_are_named_with_the_cure_and_nothing_is_written(
@@ -127,7 +134,7 @@ def test_photos_do_not_enter_a_lake_that_was_claimed_anew_meanwhile(lake: LocalS
     owner = claim_lake(lake, settings)
     claim_lake(lake, Settings())
     with pytest.raises(OtherLake, match="clear the task claim_lake"):
-        ingest_source(lake, "cats", owner, base_data=settings.base_data)
+        ingest_source(lake, "r", "cats", owner, base_data=settings.base_data)
     assert not list(lake.keys(layout.BASE))
 
 

@@ -53,7 +53,7 @@ def test_nothing_is_new_until_something_is(base_lake: LocalStore) -> None:
     assert not is_new(base_lake, "r7"), "the same answer again is nothing new"
     save_feedback(base_lake, "new", "negative")
     assert is_new(base_lake, "r8")
-    base_lake.write(layout.tombstone("new"), b"{}")
+    base_lake.write(layout.tombstone(layout.upload_photo("new")), b"{}")
     assert is_new(base_lake, "r9")
 
 

@@ -8,7 +8,7 @@ from include.ingestion.uploads import collect_uploads, fingerprint, lake_secret,
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
-from include.records import Feedback, Review, UploadRecord
+from include.records import Feedback, Review, Tombstone, UploadRecord
 from tests.pictures import give, plain
 
 
@@ -75,10 +75,15 @@ def test_random_uploads_count_when_record_and_photo_are_there(
         assert [args[0] for args in told if isinstance(args, tuple)] == [len(recorded - whole)] * (recorded > whole)
 
 
-def test_a_tombstone_hides_an_upload(lake: LocalStore) -> None:
+def test_a_tombstone_hides_an_upload(lake: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
     give(lake, "p1", plain(), "positive")
-    lake.write(layout.tombstone("p1"), b"{}")
-    assert collect_uploads(lake) == []
+    give(lake, "p2", plain("blue"), "positive")
+    key = layout.upload_photo("p1")
+    lake.write(layout.tombstone(key), Tombstone(key, "taken back", "2026-01-02T00:00:00+00:00").to_json())
+    assert list(rows(lake)) == ["p2"]
+    lake.delete(key)
+    assert list(rows(lake)) == ["p2"]
+    assert not caplog.records, "such a photo is not lost"
 
 
 @pytest.mark.parametrize(
