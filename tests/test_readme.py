@@ -18,6 +18,7 @@ COMMANDS = sorted(set(re.findall(r"make [a-z-]+|cat-retrain [a-z-]+", CODE)))
 TESTED = {
     "make demo": ("tests/functional/test_kills.py", '"stack.demo", "--once"'),
     "make up": ("tests/functional/conftest.py", "start_all"),
+    "make test-lake": ("tests/lake/test_given_lake.py", '"--lake-url"'),
     "cat-retrain versions": ("tests/promotion/test_manual.py", "versions"),
     "cat-retrain promote": ("tests/promotion/test_manual.py", "promote"),
     "cat-retrain predict": ("tests/serving/test_predict_folder.py", "predict"),

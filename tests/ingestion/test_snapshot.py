@@ -133,7 +133,7 @@ def test_a_run_whose_photos_are_gone_is_refused_before_anything_is_trained(base_
     elif gone == "upload":
         base_lake.delete(layout.upload_record("given"))
     else:
-        base_lake.write(layout.tombstone("given"), b"{}")
+        base_lake.write(layout.tombstone(layout.upload_photo("given")), b"{}")
     with pytest.raises(DatasetError, match="1 photos of the run 'r' are gone.*Trigger retrain again"):
         frozen(base_lake, "r")
     frozen(base_lake, "r2")
