@@ -87,18 +87,18 @@ def test_all_sources_without_photos_are_named_with_the_cure_and_nothing_is_writt
         next(read_source(settings.base_data, "misc", seed=0))
 
 
-def test_a_lake_with_photos_belongs_to_its_base_set(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_lake_with_photos_belongs_to_its_base_set(lake: LocalStore, tmp_path: Path) -> None:
     mine = fill_folder(tmp_path / "mine").model_copy(update={"seed": 7})
     other = fill_folder(tmp_path / "other", **{source: [f"other {source}"] for source in QUESTION.sources})
     claim = {"base_set": mine.base_set, "seed": 7, "question": QUESTION.model_dump(mode="json")}
-    assert claim_lake(store, mine) == json.loads(json.dumps(claim))
-    ingest(store, mine)
-    before = {key: store.read(key) for key in store.keys("")}
+    assert claim_lake(lake, mine) == json.loads(json.dumps(claim))
+    ingest(lake, mine)
+    before = {key: lake.read(key) for key in lake.keys("")}
     for refused in (other, Settings()):
         with pytest.raises(OtherLake, match=f"base set '{mine.base_set}'.*CAT_BASE_DATA.*CAT_LAKE_URL"):
-            claim_lake(store, refused)
-    assert {key: store.read(key) for key in store.keys("")} == before
-    assert read_lake(store, QUESTION) == claim_lake(store, mine) == claim
+            claim_lake(lake, refused)
+    assert {key: lake.read(key) for key in lake.keys("")} == before
+    assert read_lake(lake, QUESTION) == claim_lake(lake, mine) == claim
 
 
 def test_a_lake_of_drawings_refuses_a_folder(lake: LocalStore, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_the_name_of_a_store_holds_no_credentials(s3_url: str) -> None:
     assert S3Store(client, "photos").name == f"the bucket photos at {s3_url}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_503_now_and_then_is_no_refusal(behind: Behind, seed: int) -> None:
     """One of six requests fails before the server heard of it, and one of six afterwards."""
     faults = Faults(is_unavailable=now_and_then(1 / 6, seed), loses_answer=now_and_then(1 / 6, seed + 100))
@@ -114,7 +114,7 @@ def test_half_an_object_is_never_read_as_a_whole(behind: Behind, end: str) -> No
     rng, keeps = random.Random(end), dict[str, int]()
     faults = Faults(keeps=lambda line, size: keeps.get(line.rpartition("/")[2]), end=end)  # type: ignore[arg-type]
     bucket = behind(faults)
-    for number in range(12):
+    for number in range(8):
         body, key = rng.randbytes(rng.choice([1, 100, 70_000, 300_000])), f"{number:03}"
         bucket.write(key, body)
         assert bucket.read(key) == body
@@ -258,9 +258,9 @@ class Dice(LocalStore):
 
 
 def test_random_stores_are_refused_if_and_only_if_they_broke_the_promise(tmp_path: Path) -> None:
-    """60 stores: honest ones, ones that err once in a hundred or ten times, with and without resets."""
+    """30 stores: honest ones, ones that err once in a hundred or ten times, with and without resets."""
     verdicts = {"kept": 0, "refused": 0, "down": 0}
-    for seed in range(60):
+    for seed in range(30):
         store = Dice(tmp_path / str(seed), seed)
         try:
             check_write_once(store)
@@ -273,4 +273,4 @@ def test_random_stores_are_refused_if_and_only_if_they_broke_the_promise(tmp_pat
         assert (verdict == "down") <= (store.fell > 0), seed
         assert verdict == "down" or (verdict == "refused") == (store.faults > 0), (seed, verdict, store.faults)
         assert list(store.keys("")) == [], seed
-    assert min(verdicts.values()) > 5, verdicts
+    assert min(verdicts.values()) >= 3, verdicts
