@@ -12,7 +12,7 @@ import pandas as pd
 
 from include.dataset.crowd_report import splits_apart
 from include.dataset.examples import is_positive
-from include.dataset.manifest import read_manifest, read_report
+from include.dataset.manifest import read_manifest
 from include.dataset.publish import read_published, rules
 from include.errors import BadRecord, ModelError
 from include.ingestion.snapshot import mark_decided
@@ -40,16 +40,17 @@ CODE = ("include.promotion.gate", "include.evaluation.metrics")  # that decides
 def compare_and_decide(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> Decision:
     """Task: the gate. It decides once about a challenger by the same rules, however often the task is repeated."""
     client, (evaluation, challenger) = connect(settings), read_results(store, run)
+    published = read_published(store, run, evaluation["dataset"])
     floors = [params.min_precision, params.min_recall]
     made_from = [challenger.sha256, evaluation["dataset"], settings.seed, *floors]
     key = layout.decision(run, fingerprint(made_from, packages=(), code=CODE))
     if not store.exists(key):
-        decision = _compare(store, client, evaluation["dataset"], challenger, params, settings)
+        decision = _compare(store, client, published, challenger, params, settings)
         create_or_read(store, key, to_json(asdict(decision)))
     decision = Decision.of(json.loads(store.read(key)))
     write_json(store, layout.run_decision(run), asdict(decision))
     _publish_decision(client, evaluation, decision)
-    if _of_these_inputs(store, client, run, evaluation, params, settings):
+    if _of_these_inputs(store, client, published, evaluation["mlflow_run"], params, settings):
         mark_decided(store, run, params, settings)
     return decision
 
@@ -98,12 +99,12 @@ def score_version(
 def _compare(
     store: ObjectStore,
     client: Mlflow,
-    dataset: str,
+    published: dict[str, Any],
     challenger: ModelVersion,
     params: RetrainParams,
     settings: Settings,
 ) -> Decision:
-    manifest = read_manifest(store, dataset)
+    manifest = read_manifest(store, published["digest"])
     test = manifest[manifest["split"] == "test"]
     champion = champion_version(client)
     if champion == challenger:  # a cleared run: compare it with what it replaced
@@ -117,7 +118,7 @@ def _compare(
         (test["source"] != UPLOADS).to_numpy(bool),
         score(challenger),
         score(champion) if champion else None,
-        about_photos=Rule(ONE_SPLIT, *splits_apart(manifest, read_report(store, dataset))),
+        about_photos=Rule(ONE_SPLIT, *splits_apart(manifest, published)),
         min_precision=params.min_precision,
         min_recall=params.min_recall,
         seed=settings.seed,
@@ -136,14 +137,18 @@ def _publish_decision(client: Mlflow, evaluation: dict[str, Any], decision: Deci
 
 
 def _of_these_inputs(
-    store: ObjectStore, client: Mlflow, run: str, evaluation: dict[str, Any], params: RetrainParams, settings: Settings
+    store: ObjectStore,
+    client: Mlflow,
+    published: dict[str, Any],
+    mlflow_run: str,
+    params: RetrainParams,
+    settings: Settings,
 ) -> bool:
     """Whether the challenger is what these params and settings make of the run's photos.
 
     It is not when they changed on the way and only some tasks were cleared: the next run must then train.
     """
-    dataset, mlflow_run = evaluation["dataset"], evaluation["mlflow_run"]
-    published = read_published(store, run, dataset)
+    dataset, run = published["digest"], published["run"]
     by_these_rules = rules(settings, params.images_per_source).items() <= published.items()
     made_from = training_digest(dataset, read_chosen(store, run, dataset), params, settings)
     same = by_these_rules and client.get_run(mlflow_run).data.tags.get(MADE_FROM_TAG) == made_from

@@ -67,8 +67,6 @@ def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
             rows.append({"key": key, "sha256": name, "source": source, "class_name": source, "label": label})
         photos = pd.DataFrame(rows).assign(split="test", label_origin="source", weight=1.0, cluster="one")
         write_table(lake, layout.manifest("d1"), photos[MANIFEST])
-        crowds = [{"photos": 60, "stay": 1}]
-        write_json(lake, layout.dataset_report("d1"), {"crowds": crowds})
         base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation: dict[str, object] = {"dataset": "d1", "mlflow_run": mlflow_run, "network": network}
         evaluation |= {"decision_rule": {"threshold": 0.5}, "slices": {"base": base}}
@@ -78,7 +76,8 @@ def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
 
     settings = Settings()
     claim_lake(lake, settings)
-    write_json(lake, layout.run_dataset(RUN), {"digest": "d1"} | rules(settings, PARAMS.images_per_source))
+    published = {"digest": "d1", "run": RUN, "crowds": [{"photos": 60, "stay": 1}]}
+    write_json(lake, layout.run_dataset(RUN), published | rules(settings, PARAMS.images_per_source))
     made_from = training_digest("d1", Hyperparameters(), PARAMS, settings)
     client.set_tag(mlflow_run, MADE_FROM_TAG, made_from)
     return evaluated

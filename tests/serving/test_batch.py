@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from include.ingestion.uploads import collect_uploads
 from include.lake import layout
 from include.lake.local import LocalStore
+from include.serving import batch
 from include.serving.batch import predict_batch
 from include.settings import Settings
 from tests.pictures import give, plain
@@ -24,11 +28,13 @@ def verdict_of(row: dict[str, Any]) -> tuple[bool | None, str]:
     return row["is_positive"], (row["error"] or "").split(":")[0]
 
 
-def test_every_upload_is_answered_and_a_missing_photo_stops_none(
-    served: Served, champion: str, lake: LocalStore
+def test_every_upload_is_answered_and_one_that_goes_meanwhile_stops_none(
+    served: Served, champion: str, lake: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, colour in (("p1", "red"), ("p2", "red"), ("p3", "blue")):
         give(lake, name, plain(colour), "positive")
+    listed = collect_uploads(lake)
+    monkeypatch.setattr(batch, "collect_uploads", lambda _: listed)
     lake.delete(layout.upload_photo("p2"))
     rows = rows_of(lake, predict_batch(lake, "r1", Settings(), folder="", day=DAY))
     answers = {layout.photo_id_of(key): verdict_of(row) for key, row in rows.items()}

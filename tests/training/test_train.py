@@ -23,7 +23,7 @@ from include.records import RetrainParams
 from include.settings import Network, Settings
 from include.training import plan, train
 from include.training.head import build_served_network
-from include.training.hyperparameters import Hyperparameters
+from include.training.hyperparameters import Hyperparameters, keep_chosen
 from include.training.losses import HEAD
 from include.training.mlflow_runs import NETWORK_FILE, connect
 from include.training.plan import TrainingJob
@@ -49,7 +49,7 @@ def filled(lake: LocalStore) -> LocalStore:
     means = rng.normal(size=(CLASSES, FEATURES))
     embeddings = np.tile(means, (12, 1)).astype(np.float16) + rng.normal(size=(48, 1)).astype(np.float16)
     write_embeddings(lake, keys, embeddings)
-    lake.write(layout.run_hyperparameters("r1"), CHOSEN.to_json())
+    keep_chosen(lake, "r1", "d1", CHOSEN)
     return lake
 
 

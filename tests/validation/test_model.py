@@ -9,7 +9,9 @@ import pytest
 from include.lake import layout
 from include.lake.formats import read_json, write_json, write_table
 from include.lake.local import LocalStore
+from include.records import ModelVersion
 from include.settings import Settings
+from include.training.run_results import keep_version
 from include.validation import model
 from include.validation.model import check_model, render_page, warnings_of
 from tests.validation.test_model_suite import predictions
@@ -41,9 +43,9 @@ def client(monkeypatch: pytest.MonkeyPatch) -> MlflowStandIn:
 def evaluated(lake: LocalStore) -> LocalStore:
     """A lake after `evaluate` and `register`, with a model whose verdicts on dark photos are random."""
     write_table(lake, layout.run_scores(RUN), predictions(dark_at_random=True))
-    names = {"dataset": "d" * 64, "mlflow_run": "m"}
-    write_json(lake, layout.run_evaluation(RUN), names | {"decision_rule": {"threshold": 0.5}})
-    write_json(lake, layout.run_version(RUN), names | {"version": "7"})
+    evaluation = {"dataset": "d" * 64, "mlflow_run": "m", "decision_rule": {"threshold": 0.5}}
+    write_json(lake, layout.run_evaluation(RUN), evaluation)
+    keep_version(lake, RUN, ModelVersion("7", "a sum"), evaluation)
     return lake
 
 
