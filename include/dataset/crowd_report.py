@@ -50,8 +50,7 @@ def log_crowds(crowds: list[Crowd]) -> None:
 def splits_apart(manifest: pd.DataFrame, report: dict[str, Any]) -> tuple[bool, str]:
     """True if each cluster of a manifest is on one split; and a sentence that says so, and what the crowds count as.
 
-    ``report`` is what the run published about its photos. One without ``crowds`` was made by older code: the sentence is then
-    silent about them.
+    ``report`` is what the run published; where it has no ``crowds``, the sentence is silent about them.
     """
     splits = manifest.groupby("cluster")["split"]
     torn = splits.nunique().loc[lambda count: count > 1].index
