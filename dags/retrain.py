@@ -12,11 +12,12 @@ the param `force` trains anyway.
 
 **If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. Wrong input fails a
 task at once; errors of network and machine are retried. If `validate` failed, the photos changed too much: look at
-`runs/<run>/validation.html`. A broken photo never fails a run; it goes to `quarantine/` with a reason. `check_model`
-warns in its log and in MLflow (`evaluation/model_checks.html`) and never fails a run. A failed `redeploy` has put the
-alias back, unless somebody moved it meanwhile: clear it, or trigger with `force`. Every task can be cleared and run
-again. A cleared run keeps its photos; for newer ones trigger another. What earlier tasks left is used again only if it
-was made from the same: no run registers two models of the same, and the gate decides once about each.
+`runs/<run>/validation.html`. A broken photo never fails a run; it goes to `quarantine/` with a reason. *PhotoMissing*:
+a photo that was listed is not in the lake; bring it back, or trigger another run. `check_model` warns in its log and in
+MLflow (`evaluation/model_checks.html`) and never fails a run. A failed `redeploy` has put the alias back, unless
+somebody moved it meanwhile: clear it, or trigger with `force`. Every task can be cleared and run again. A cleared run
+keeps its photos; for newer ones trigger another. What earlier tasks left is used again only if it was made from the
+same: no run registers two models of the same, and the gate decides once about each.
 """
 
 from airflow.sdk import Label, dag, task, task_group

@@ -140,7 +140,7 @@ def _read(store: ObjectStore, keys: list[str]) -> Iterator[tuple[dict[str, Any],
     if missing:
         raise PhotoMissing(
             f"{len(missing)} of {len(keys)} photos of this run are not in the lake, such as {missing[0]!r}: bring them "
-            "back, or clear snapshot_base and snapshot_uploads, so that the run lists the photos anew"
+            "back and clear describe, or trigger retrain again, for the photos of then"
         )
 
 
