@@ -1,16 +1,18 @@
-"""What holds for crowds of every form: random photos, pairs, labels and splits, of a fixed seed each."""
+"""What holds for crowds of every form: random photos, pairs, labels and splits."""
 
 import random
 from functools import cache
 
 import pandas as pd
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from include.dataset.deduplication import drop_near_duplicates
 from include.records import LABELS, SPLITS, UPLOADS
 from include.status import Status
 
 SEEDS = range(16)
+SEED = st.integers(min_value=0, max_value=2**32 - 1)
 
 
 @cache
@@ -80,7 +82,8 @@ def by_key(photos: pd.DataFrame) -> pd.DataFrame:
     return photos.reset_index(drop=True).sort_values("key", ignore_index=True)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@settings(max_examples=12)
+@given(seed=SEED)
 def test_no_two_photos_that_stay_are_alike_or_connected_over_two_splits(seed: int) -> None:
     photos, pairs, _ = resolve(seed)
     stay = photos[photos["status"].isna()]
@@ -92,7 +95,8 @@ def test_no_two_photos_that_stay_are_alike_or_connected_over_two_splits(seed: in
     assert (stay.groupby("cluster")["split"].nunique() <= 1).all()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@settings(max_examples=12)
+@given(seed=SEED)
 def test_crowds_are_those_with_too_many_photos_and_their_unreviewed_uploads_wait(seed: int) -> None:
     photos, pairs, most = resolve(seed)
     crowded = photos["key"].isin([key for key, members in connected(photos, pairs).items() if len(members) > most])
@@ -102,7 +106,8 @@ def test_crowds_are_those_with_too_many_photos_and_their_unreviewed_uploads_wait
     assert set(photos.loc[~crowded, "status"].dropna()) <= {Status.NEAR_DUPLICATE, Status.CONFLICTING_LABELS}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@settings(max_examples=12)
+@given(seed=SEED)
 def test_what_stays_of_a_crowd_is_paired_with_no_other_label_of_its_rank(seed: int) -> None:
     photos, pairs, _ = resolve(seed)
     crowded = photos[photos["crowd"].notna() & ~waits(photos)]
@@ -113,7 +118,8 @@ def test_what_stays_of_a_crowd_is_paired_with_no_other_label_of_its_rank(seed: i
                 assert photos["label"][mine] == photos["label"][other] or only_mine_is_reviewed
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@settings(max_examples=12)
+@given(seed=SEED)
 def test_a_cluster_keeps_a_photo_unless_its_labels_differ_or_all_of_it_waits(seed: int) -> None:
     photos, pairs, _ = resolve(seed)
     for members in set(connected(photos[~waits(photos)], pairs).values()):
@@ -121,7 +127,8 @@ def test_a_cluster_keeps_a_photo_unless_its_labels_differ_or_all_of_it_waits(see
         assert cluster["status"].isna().any() or cluster["label"].nunique() > 1
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@settings(max_examples=12)
+@given(seed=SEED)
 def test_neither_the_order_of_rows_nor_that_of_pairs_matters(seed: int) -> None:
     photos, pairs, most = draw(seed)
     turned = pairs.rename(columns={"first": "second", "second": "first"})
@@ -130,7 +137,8 @@ def test_neither_the_order_of_rows_nor_that_of_pairs_matters(seed: int) -> None:
     pd.testing.assert_frame_equal(by_key(again), by_key(resolve(seed)[0]))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@settings(max_examples=12)
+@given(seed=SEED)
 def test_other_clusters_are_as_they_are_without_crowds_and_crowds_as_without_their_uploads(seed: int) -> None:
     photos, pairs, most = draw(seed)
     known = resolve(seed)[0]
