@@ -129,9 +129,12 @@ def test_after_kills_from_describe_to_register_the_run_makes_one_model(serving: 
         wait_into(loop.api, run, name, seconds=seconds[name.rpartition(".")[2]])
         kill_if_it_runs(loop.stack)
     assert follow(loop.stack, loop.api, "retrain", run) == "success"
-    made = read_json(loop.lake, layout.run_report(run))["version"]
-    assert sorted(loop.versions()) == sorted([*before, made])
+    report = read_json(loop.lake, layout.run_report(run))
+    assert sorted(loop.versions()) == sorted([*before, report["version"]])
     assert tasks_with_several_tries(loop, run) >= 3, "most kills met their task"
+    assert loop.clear("retrain", run) == "success"
+    assert sorted(loop.versions()) == sorted([*before, report["version"]]), "nothing is made a second time"
+    assert read_json(loop.lake, layout.run_report(run)) == report
 
 
 @FOLDER

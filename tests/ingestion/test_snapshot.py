@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import DatasetError, InvalidKey, ObjectNotFound, OtherLake
@@ -150,6 +150,7 @@ def test_an_id_that_cannot_be_a_key_is_refused_by_the_first_tasks(base_lake: Loc
     assert not list(base_lake.keys("runs/"))
 
 
+@settings(max_examples=12)
 @given(st.lists(st.sampled_from(["base", "upload", "answer", "snapshot", "forget"]), max_size=12))
 def test_whatever_happens_to_the_lake_a_run_means_one_thing_or_is_refused(events: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
