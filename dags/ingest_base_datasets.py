@@ -37,9 +37,11 @@ FOLLOW = Param(
 @dag(**DAG_ARGS, schedule=SETTINGS.ingest_schedule, doc_md=__doc__, tags=["data"], params={"follow": FOLLOW})
 def ingest_base_datasets():
     @task
-    def claim_lake() -> dict:
+    def claim_lake(*, run_id: str) -> dict:
         from include.ingestion.base_sets import claim_lake
+        from include.lake.layout import run_name
 
+        run_name(run_id)  # an id that cannot be a key is refused before anything is read
         return claim_lake(open_lake(SETTINGS), SETTINGS)
 
     @task(map_index_template="{{ task.op_kwargs['source'] }}", max_active_tis_per_dag=2)

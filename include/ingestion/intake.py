@@ -21,8 +21,9 @@ def ingest_source(
 
     A photo that was taken away and is in the folder again counts again. Leaves what it saw for ``follow_folder``.
     ``owner`` is what ``claim_lake`` returned. Raises OtherLake where the lake was claimed anew since, and
-    BaseDataMissing where the source has no photos.
+    BaseDataMissing where the source has no photos, InvalidKey for a run id that cannot be a key.
     """
+    result = layout.ingested(run, source)
     check_claim(store, owner)
     write_json(store, layout.last_ingest(source), {"run": run})  # first: a lake must not follow what is read anew
     prefix, photos = layout.base(source, ""), 0
@@ -37,6 +38,6 @@ def ingest_source(
         if key not in seen and key in taken:
             bring_back(store, key)
         seen[key] = None
-    write_json(store, layout.ingested(run, source), {"seen": list(seen), "new": new})
+    write_json(store, result, {"seen": list(seen), "new": new})
     log.info("%s: %d photos read, %d of them new, %d in the lake", source, photos, len(new), len(held) + len(new))
     return {"seen": photos, "new": len(new), "in_lake": len(held) + len(new)}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.errors import BadSetting, BaseDataMissing, OtherLake
+from include.errors import BadSetting, BaseDataMissing, InvalidKey, OtherLake
 from include.images.synthetic import draw_sample
 from include.ingestion.base_photos import read_source
 from include.ingestion.base_sets import (
@@ -71,6 +71,18 @@ def test_ingesting_twice_writes_nothing(lake: LocalStore, tmp_path: Path, monkey
     again = ingest_source(lake, "r", "dogs", owner, base_data=settings.base_data)
     assert again == {"seen": 2, "new": 0, "in_lake": 1}
     assert written == [layout.last_ingest("dogs"), layout.ingested("r", "dogs")]
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "x" * 250])
+def test_a_run_id_that_cannot_be_a_key_is_refused_before_anything_is_written(
+    lake: LocalStore, tmp_path: Path, run: str
+) -> None:
+    settings = fill_folder(tmp_path / "photos", dogs=["a"])
+    owner = claim_lake(lake, settings)
+    before = list(lake.keys(""))
+    with pytest.raises(InvalidKey, match="cannot name a run"):
+        ingest_source(lake, run, "dogs", owner, base_data=settings.base_data)
+    assert list(lake.keys("")) == before
 
 
 def test_all_sources_without_photos_are_named_with_the_cure_and_nothing_is_written(
