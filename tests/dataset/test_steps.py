@@ -240,7 +240,7 @@ def test_a_dataset_has_a_card_with_its_counts_and_the_pictures_of_its_clusters(b
     assert statuses["status"].notna().all()
 
 
-@pytest.mark.parametrize("count", [25, 60, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [25, *(pytest.param(many, marks=pytest.mark.slow) for many in (60, 200))])
 def test_a_crowd_of_copies_counts_as_one_photo_on_one_split(
     base_lake: LocalStore, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
