@@ -474,6 +474,7 @@ def test_scores_that_are_not_finite_are_named_with_the_cure(done: Finished, monk
         evaluate(done.lake, RUN, done.digest, done.mlflow_run, PARAMS, done.settings)
 
 
+@pytest.mark.slow
 def test_a_run_cleared_after_new_photos_means_what_it_meant(done: Finished) -> None:
     """The last test of this file, for the lake has one photo more afterwards."""
     lake, settings, images = done.lake, done.settings, PARAMS.images_per_source
