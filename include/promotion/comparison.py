@@ -27,7 +27,7 @@ from include.registry.versions import champion_version, download_and_verify, loa
 from include.settings import Settings
 from include.training.fingerprint import fingerprint, training_digest
 from include.training.hyperparameters import read_chosen
-from include.training.mlflow_runs import MADE_FROM_TAG, Mlflow, connect
+from include.training.mlflow_runs import Mlflow, connect, is_made_from
 from include.training.run_results import read_results
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def compare_and_decide(store: ObjectStore, run: str, params: RetrainParams, sett
     if not store.exists(key):
         decision = _compare(store, client, published, challenger, params, settings)
         create_or_read(store, key, to_json(asdict(decision)))
-    decision = Decision.of(json.loads(store.read(key)))
+    decision = Decision.of(read_json(store, key))
     write_json(store, layout.run_decision(run), asdict(decision))
     _publish_decision(client, evaluation, decision)
     if _of_these_inputs(store, client, published, evaluation["mlflow_run"], params, settings):
@@ -151,7 +151,7 @@ def _of_these_inputs(
     dataset, run = published["digest"], published["run"]
     by_these_rules = rules(settings, params.images_per_source).items() <= published.items()
     made_from = training_digest(dataset, read_chosen(store, run, dataset), params, settings)
-    same = by_these_rules and client.get_run(mlflow_run).data.tags.get(MADE_FROM_TAG) == made_from
+    same = by_these_rules and is_made_from(client, mlflow_run, made_from)
     if not same:
         log.warning("settings or params changed during this run: its photos count as new for the next one")
     return same

@@ -104,9 +104,14 @@ def finished_training_run(client: Mlflow, run: str, dataset: str, *, made_from: 
     return done[0].info.run_id if done else None
 
 
+def is_made_from(client: Mlflow, run_id: str, made_from: str) -> bool:
+    """Whether the network of a run was made from what has this digest."""
+    return bool(client.get_run(run_id).data.tags.get(MADE_FROM_TAG) == made_from)
+
+
 def check_training(client: Mlflow, run_id: str, made_from: str) -> None:
     """Raises ModelError where the network of a run was made from something else."""
-    if client.get_run(run_id).data.tags.get(MADE_FROM_TAG) != made_from:
+    if not is_made_from(client, run_id, made_from):
         raise ModelError(
             f"the network of MLflow run {run_id} was trained with other settings, params, photos or code than those of "
             "now: clear the task train"
