@@ -44,12 +44,12 @@ unchanged lake has {known} label issues, and the last column counts those among 
 LIMITS = "The sum of all draws, for other values of `max_quality`; the current setting is bold:"
 POISON = """\
 {photos} photos of the train split were taken out of the lake and uploaded again. Visitors upload {visitors} of them and
-flip {share:.0%} of their labels; one session uploads the other {flood} and flips every label. "Difference" is the
-average precision on the test split of a model trained with these uploads, minus that of a model trained with the
-correct labels of the {visitors}; in brackets the 95 % interval of the paired resamples. "Gate" is its decision on
-whether the first model may replace the second. The last columns count the uploads that trained, by what was done to
+flip {share:.0%} of their labels; one session uploads the other {flood} and flips every label. "Difference" is how many
+sure errors per 1,000 photos of the test split a model trained with these uploads makes fewer than a model trained with
+the correct labels of the {visitors}; in brackets the paired 95 % interval. "Gate" is its decision on whether the first
+model may replace the second. The last columns count the uploads that trained, by what was done to
 their labels; the goal for 60 flipped and 140 correct labels is at most 3 and at least 130. Each model was trained once,
-with the default hyperparameters. The mean difference is {mean:+.4f}."""
+with the default hyperparameters. The mean difference is {mean:+.1f}."""
 AGREEMENTS = """\
 Uploads must agree with the base photos: P(label) must be at least `min_agreement` ({limit}). The number of uploads that
 would have trained in each draw, for other values; the current setting is bold:"""
@@ -168,9 +168,9 @@ def uploads_part(options: argparse.Namespace, lake: LocalStore, settings: Settin
 
 
 def upload_row(seed: int, draw: dict[str, Any]) -> tuple[str, ...]:
-    difference = f"{draw['difference']:+.4f} ({draw['low']:+.4f} to {draw['high']:+.4f})"
+    difference = f"{draw['difference']:+.1f} ({draw['low']:+.1f} to {draw['high']:+.1f})"
     used = (f"{draw['used'][origin]} of {count}" for origin, count in draw["uploaded"].items())
-    return (str(seed), difference, "better" if draw["better"] else "not better", *used)
+    return (str(seed), difference, draw["outcome"], *used)
 
 
 def agreements(draws: Sequence[dict[str, Any]], limit: float) -> str:

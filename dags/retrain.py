@@ -20,12 +20,16 @@ keeps its photos; for newer ones trigger another. What earlier tasks left is use
 same: no run registers two models of the same, and the gate decides once about each.
 """
 
-from airflow.sdk import Label, dag, task, task_group
+from airflow.sdk import Label, TaskInstance, dag, task, task_group
 
+from cat_plugin.ask_person import ask_person
 from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS
 from cat_plugin.errors import skip_on_error
+from cat_plugin.run_note import set_run_note
 from include.lake.opening import open_lake
 from include.settings import CHAMPION_POOL
+
+NEXT = {"promote": "release.redeploy", "keep": "release.keep_champion", "ask": "release.ask_person"}
 
 
 @dag(**DAG_ARGS, schedule=SETTINGS.retrain_schedule, doc_md=__doc__, tags=["train"], params=RETRAIN_PARAMS)
@@ -96,9 +100,12 @@ def retrain():
         from urllib.parse import quote
 
         from include.dataset.publish import publish
+        from include.promotion.margin import check_test_split
 
         url, images = f"{SETTINGS.airflow_url}/dags/retrain/runs/{quote(run_id)}", params["images_per_source"]
-        return publish(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, run_url=url)
+        digest = publish(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, run_url=url)
+        check_test_split(open_lake(SETTINGS), run_id, SETTINGS)  # a photo too few must not be found after training
+        return digest
 
     @task(**TRAINING_ARGS)
     def tune(dataset: str, *, run_id: str, params: dict) -> dict:
@@ -135,22 +142,35 @@ def retrain():
         return check_model(open_lake(SETTINGS), run_id, SETTINGS)
 
     @task.branch
-    def gate(*, run_id: str, params: dict) -> str:
+    def gate(*, run_id: str, params: dict, ti: TaskInstance) -> str:
         from include.promotion.comparison import compare_and_decide
+        from include.promotion.gate_words import summarize
         from include.records import RetrainParams
 
         decision = compare_and_decide(open_lake(SETTINGS), run_id, RetrainParams.of(params), SETTINGS)
-        return "release.redeploy" if decision.better else "release.keep_champion"
+        ti.xcom_push("summary", summarize(decision))
+        set_run_note(run_id, summarize(decision), waits=decision.action == "ask")
+        return NEXT[decision.action]
 
-    @task(pool=CHAMPION_POOL, outlets=[CHAMPION])
-    def redeploy(*, run_id: str) -> dict:
+    @task.branch
+    def follow_answer(given: dict, *, run_id: str) -> str:
+        from include.promotion.close_calls import describe_answer, take_answer
+
+        answer = take_answer(open_lake(SETTINGS), run_id, given, SETTINGS)
+        set_run_note(run_id, describe_answer(answer))
+        return NEXT["promote" if answer.promote else "keep"]
+
+    @task(pool=CHAMPION_POOL, outlets=[CHAMPION], trigger_rule="none_failed_min_one_success")
+    def redeploy(*, run_id: str, outlet_events: dict) -> dict:
         from include.promotion.deploy import redeploy
 
-        return redeploy(open_lake(SETTINGS), run_id, SETTINGS)
+        deployed = redeploy(open_lake(SETTINGS), run_id, SETTINGS)
+        outlet_events[CHAMPION].extra = deployed
+        return deployed
 
-    @task
+    @task(trigger_rule="none_failed_min_one_success")
     def keep_champion(*, run_id: str) -> list[str]:
-        from include.promotion.comparison import failed_rules
+        from include.promotion.close_calls import failed_rules
 
         return failed_rules(open_lake(SETTINGS), run_id)
 
@@ -181,10 +201,14 @@ def retrain():
 
     @task_group
     def release(version):
-        choice, end = gate(), report()
+        choice, promoted, kept, end = gate(), redeploy(), keep_champion(), report()
         version >> choice
-        choice >> Label("better") >> redeploy() >> end
-        choice >> Label("not better") >> keep_champion() >> end
+        choice >> Label("better") >> promoted >> end
+        choice >> Label("not better") >> kept >> end
+        if SETTINGS.gate.close_calls == "ask":
+            asked = ask_person()
+            choice >> Label("close call") >> asked
+            follow_answer(asked.output) >> [promoted, kept]
 
     release(learn(check(collect())))
 

@@ -60,9 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(action=action)
         return command
 
-    add("versions", _versions, "List the registered model versions, the newest first; * marks the champion.")
+    add("versions", _versions, "List the registered model versions with what the gate decided, the newest first.")
     promote = add("promote", _promote, "Make a version champion, for example to roll back; waits for the model server.")
     promote.add_argument("version", help="the number of the version, as `versions` lists it")
+    promote.add_argument("--reference", action="store_true", help="later versions are measured by this one, too")
     review = add("review", _review, "Decide about one photo for good: keep, relabel or drop it.")
     review.add_argument("photo", help="photo_id of an upload or sha256 of a base photo, as a dataset's card shows it")
     review.add_argument("verdict", choices=get_args(ReviewVerdict), help="relabel needs --label")
@@ -101,7 +102,7 @@ def _versions(_: Given, settings: Settings) -> str:
 def _promote(given: Given, settings: Settings) -> str:
     from include.promotion.manual import promote_version
 
-    return promote_version(_registry(settings), given.version, settings)
+    return promote_version(_registry(settings), given.version, settings, as_reference=given.reference)
 
 
 def _registry(settings: Settings) -> "Mlflow":

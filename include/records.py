@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from include.errors import BadRecord
 from include.question import NEGATIVE, POSITIVE
@@ -15,7 +16,12 @@ Split = Literal["train", "val", "test"]
 ThresholdRule = Literal["even_odds", "recall_at_precision"]
 ReviewVerdict = Literal["keep", "relabel", "drop"]
 Removal = Literal["moved", "gone", "taken back"]
+Result = Literal["passed", "close call", "failed"]  # of one rule of the gate
+Outcome = Literal["better", "close call", "not better"]  # of all of them
+Role = Literal["champion", "reference"]  # whom a challenger is compared with
+CloseCalls = Literal["keep", "promote", "ask"]  # what happens in a close call: keep the champion, or promote, or ask
 
+PROMOTE, KEEP = "Promote the challenger", "Keep the champion"  # what a person can answer in a close call
 LABELS = (POSITIVE, NEGATIVE)
 ANSWERS = (POSITIVE, NEGATIVE, "neither")  # of a user; "neither" never trains
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -191,6 +197,16 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a verdict costs: the 95th percentile of its seconds, one photo at a time; and the bytes that a process with
+    nothing but the model took at its peak.
+    """
+
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
 class VersionScores:
     """The scores of one model version on the test photos: P(positive), float64, shape (photos,), NaN where it failed.
 
@@ -202,29 +218,97 @@ class VersionScores:
     threshold: float
     problem: str | None = None
 
+    @property
+    def missing(self) -> int:
+        """How many photos it gave no score."""
+        return int(np.isnan(self.probability).sum())
+
+    @property
+    def is_whole(self) -> bool:
+        return self.problem is None and not self.missing
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better a challenger is on some photos, with its paired 95 % interval; positive: it is better.
+
+    In sure errors per 1,000 photos, which is 1,000 times the difference of the Brier scores.
+    """
+
+    about: str
+    photos: int
+    value: float
+    low: float
+    high: float
+    standard_error: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A challenger against one other version, on all test photos and on each slice with enough of them.
+
+    ``wrong`` and ``wrong_before`` are the wrong verdicts of the two.
+    """
+
+    role: Role
+    against: ModelVersion
+    overall: Difference
+    slices: tuple[Difference, ...]
+    wrong: int
+    wrong_before: int
+
 
 @dataclass(frozen=True)
 class Rule:
     """One rule of the gate, with the metrics that decided it."""
 
     name: str
-    passed: bool
+    result: Result
     reason: str
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate decided: whether ``challenger`` replaces ``predecessor`` (none: there was no champion)."""
+    """What the gate decided about a challenger.
 
-    better: bool
+    ``predecessor`` is the champion that it met, and ``reference`` the best proven version; none where there was none.
+    ``next_reference`` is what the reference is once the challenger serves. ``notes`` say what the test could not see.
+    """
+
+    outcome: Outcome
+    close_calls: CloseCalls  # the setting by which it was decided
     challenger: ModelVersion
     predecessor: ModelVersion | None
+    reference: ModelVersion | None
+    next_reference: ModelVersion
     rules: tuple[Rule, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        rules, before = tuple(Rule(**rule) for rule in given["rules"]), given["predecessor"]
-        return cls(given["better"], ModelVersion(**given["challenger"]), before and ModelVersion(**before), rules)
+        """Raises ValueError for what another version of this code wrote."""
+        return TypeAdapter(cls).validate_python(given)
+
+    @property
+    def action(self) -> CloseCalls:
+        """What follows: promote the challenger, keep the champion, or ask a person."""
+        if self.outcome == "close call":
+            return self.close_calls
+        return "promote" if self.outcome == "better" else "keep"
+
+
+@dataclass(frozen=True)
+class Answer(JsonRecord):
+    """What a person, or nobody in time, answered in a close call; challenger and champion by their sums."""
+
+    promote: bool
+    challenger: str
+    predecessor: str | None
+    answered_by: str
+    why: str
+    answered_at: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.question import Question
-from include.records import ThresholdRule
+from include.records import CloseCalls, ThresholdRule
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pool in Airflow, of one slot, for what moves the alias. The local stack makes it; elsewhere:
@@ -100,6 +100,17 @@ class Validation(Group):
         return {name: value for name, value in self.model_dump().items() if name.startswith("max_")}
 
 
+class Gate(Group):
+    """When a challenger counts as no worse than the champion. Sources: .env.example and docs/gate.md."""
+
+    margin: float | None = Field(default=None, gt=0)
+    close_calls: CloseCalls = "keep"
+    answer_hours: float = Field(default=24, gt=0, le=24)
+    max_calibration_increase: float = Field(default=0.02, ge=0, le=1)
+    max_latency_ratio: float = Field(default=1.5, ge=1)
+    max_memory_ratio: float = Field(default=1.25, ge=1)
+
+
 class Policy(Group):
     """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
 
@@ -150,6 +161,7 @@ class Settings(BaseSettings):
     epochs: int = Field(default_factory=lambda read: EPOCHS[read.get("network", "scratch")], ge=1)
     min_precision: float = Field(default=0.7, ge=0, le=1)
     min_recall: float = Field(default=0.7, ge=0, le=1)
+    gate: Gate = Gate()
 
     shard_size: int = Field(default=4000, ge=1)
 

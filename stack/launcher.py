@@ -23,6 +23,7 @@ import psutil
 
 from include.errors import StackError
 from include.settings import DRAIN_SECONDS, ROOT, Settings
+from stack.airflow_password import airflow_connection
 from stack.environment import MARK, has_own_s3, stack_environment
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Stack:
     def __init__(self, settings: Settings, commands: dict[str, str]) -> None:
         self.settings = settings
         self.commands = commands
-        self.environment = stack_environment(settings)
+        self.environment = stack_environment(settings) | airflow_connection(settings)
         self.processes: dict[str, subprocess.Popen] = {}
         self.deaths: dict[str, list[float]] = {name: [] for name in commands}
         self.dead: dict[str, list[int]] = {name: [] for name in commands}

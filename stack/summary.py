@@ -21,7 +21,8 @@ def summarize_run(api: AirflowApi, store: ObjectStore, dag: str, run: str) -> di
     own = layout.run_report(run)
     key = own if store.exists(own) else layout.run_report(read_json(store, layout.LATEST_RUN)["run"])
     report = read_json(store, key) if store.exists(key) else {}  # that run may have failed after its decision
-    result = "not better" if report and not report["decision"]["better"] else "redeployed"
+    kept = report and report["champion"] != report["version"]
+    result = report["decision"]["outcome"] if kept else "redeployed"
     outcome = {"outcome": result if key == own else "nothing new", "run": run}
     return report | outcome | {"steps": step_seconds(api, dag, run)}
 
@@ -78,11 +79,10 @@ def _metrics(summary: dict[str, Any]) -> Table:
 
 
 def _gate(summary: dict[str, Any]) -> Table:
-    decision = summary["decision"]
-    outcome = "better: redeployed" if decision["better"] else "not better: the champion stays"
-    table = Table("rule", "passed", "reason", title=f"Gate: version {decision['challenger']['number']} is {outcome}")
-    for rule in decision["rules"]:
-        table.add_row(rule["name"], "yes" if rule["passed"] else "[red]no[/]", rule["reason"])
+    table = Table("rule", "result", "figures", title=f"Gate: {summary['summary']}")
+    for rule in summary["decision"]["rules"]:
+        result = rule["result"]
+        table.add_row(rule["name"], result if result == "passed" else f"[red]{result}[/]", rule["reason"])
     return table
 
 

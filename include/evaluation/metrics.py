@@ -42,11 +42,18 @@ def compute_metrics(
     values = {name: float(value[0]) for name, value in metrics(np.ones((1, len(is_positive)))).items()}
     drawn = [metrics(weights) for weights in bootstrap_weights(len(is_positive), seed=seed, resamples=resamples)]
     resampled = {name: np.concatenate([part[name] for part in drawn]) for name in values}
-    squared, drawn_squared = values["calibration_error"], resampled["calibration_error"]
-    by_chance = float(drawn_squared.mean()) - squared
-    values["calibration_error"] = max(0.0, squared - by_chance) ** 0.5
-    resampled["calibration_error"] = np.sqrt(np.maximum(0.0, drawn_squared - 2 * by_chance))
-    return {name: _interval(value, resampled[name]) for name, value in values.items()}
+    squared, drawn_squared = values.pop("calibration_error"), resampled.pop("calibration_error")
+    intervals = {name: _interval(value, resampled[name]) for name, value in values.items()}
+    return intervals | {"calibration_error": _debiased(squared, drawn_squared)}
+
+
+def calibration_error(is_positive: Bools, probability: Floats, *, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """The calibration error alone, as in ``compute_metrics``."""
+    bins = calibration_bins(probability)
+    weights = bootstrap_weights(len(is_positive), seed=seed, resamples=resamples)
+    drawn = np.concatenate([_squared_calibration_error(is_positive, probability, part, bins) for part in weights])
+    whole = np.ones((1, len(is_positive)))
+    return _debiased(float(_squared_calibration_error(is_positive, probability, whole, bins)[0]), drawn)
 
 
 def bootstrap_weights(photos: int, *, seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
@@ -112,6 +119,12 @@ def _cumulative_counts(is_positive: Bools, probability: Floats, weights: NDArray
     ends = np.append(np.diff(probability[order]) != 0, True)
     hits = np.cumsum(weights[:, order] * is_positive[order], axis=1)[:, ends]
     return hits.astype(np.float64), np.cumsum(weights[:, order], axis=1)[:, ends].astype(np.float64)
+
+
+def _debiased(squared: float, drawn_squared: Floats) -> Interval:
+    by_chance = float(drawn_squared.mean()) - squared
+    drawn = np.sqrt(np.maximum(0.0, drawn_squared - 2 * by_chance))
+    return _interval(max(0.0, squared - by_chance) ** 0.5, drawn)
 
 
 def _interval(value: float, drawn: Floats) -> Interval:

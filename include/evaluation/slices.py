@@ -40,7 +40,7 @@ def slice_metrics(test: pd.DataFrame, question: Question, *, threshold: float, s
     positive, probability = is_positive(test), test["probability"].to_numpy(float)
     return [
         _slice(by, name, about, positive[rows], probability[rows], threshold, seed)
-        for by, name, about, rows in (*_by_source(test, question), *_by_property(test))
+        for by, name, about, rows in (*_by_source(test, question), *cut_by_property(test))
         if rows.any()
     ]
 
@@ -75,7 +75,8 @@ def _by_source(test: pd.DataFrame, question: Question) -> Iterator[tuple[str, st
     yield UPLOADS, UPLOADS, "users' photos, reviewed", source == UPLOADS
 
 
-def _by_property(test: pd.DataFrame) -> Iterator[tuple[str, str, str, Bools]]:
+def cut_by_property(test: pd.DataFrame) -> Iterator[tuple[str, str, str, Bools]]:
+    """The thirds of the photos by each of SLICE_PROPERTIES, a column each: property, name, description, rows."""
     for by, names in SLICE_PROPERTIES.items():
         value = test[by].to_numpy(float)
         low, high = np.quantile(value, [1 / 3, 2 / 3])

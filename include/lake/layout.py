@@ -289,6 +289,16 @@ def decision(run: str, made_from: str) -> str:
     return _of_run(run, f"decisions/{made_from[:16]}.json")
 
 
+def decision_page(run: str, made_from: str) -> str:
+    """The page about it, for people."""
+    return _of_run(run, f"decisions/{made_from[:16]}.html")
+
+
+def answer(run: str) -> str:
+    """What a person answered in a close call."""
+    return _of_run(run, "answer.json")
+
+
 def run_decision(run: str) -> str:
     """What the gate decided last about the run: a copy of one of ``decision``."""
     return _of_run(run, "decision.json")

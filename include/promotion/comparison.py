@@ -1,29 +1,29 @@
-"""Challenger against champion: both scored afresh on one manifest's test photos, and the decision stored."""
+"""The task `gate`: challenger, champion and reference scored afresh on the same photos, and the decision stored."""
 
-import json
 import logging
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from include.dataset.crowd_report import splits_apart
-from include.dataset.examples import is_positive
-from include.dataset.manifest import read_manifest
 from include.dataset.publish import read_published, rules
-from include.errors import BadRecord, ModelError
+from include.errors import BadRecord
 from include.ingestion.snapshot import mark_decided
 from include.lake import layout
-from include.lake.base import ObjectStore, chunks, create_or_read, read_many
-from include.lake.formats import read_json, to_json, write_json
-from include.promotion.gate import decide
-from include.question import Question
-from include.records import UPLOADS, Decision, ModelVersion, RetrainParams, Rule, VersionScores
-from include.registry.description import render_description
-from include.registry.versions import champion_version, download_and_verify, load, predecessor_of, set_description
+from include.lake.base import ObjectStore, create_or_read, read_many
+from include.lake.formats import json_sha256, read_json, to_json, write_json
+from include.promotion.costs import measure_costs
+from include.promotion.decision_page import render_decision
+from include.promotion.gate import Limits, decide
+from include.promotion.gate_photos import describe_photos, list_free_photos
+from include.promotion.margin import margin_for
+from include.promotion.publish_decision import publish_decision
+from include.promotion.scoring import Contender, load_contender, score_photos
+from include.records import UPLOADS, Cost, Decision, ModelVersion, RetrainParams, Rule, VersionScores
+from include.registry.versions import champion_version, predecessor_of, reference_version
 from include.settings import Settings
 from include.training.fingerprint import fingerprint, training_digest
 from include.training.hyperparameters import read_chosen
@@ -32,108 +32,108 @@ from include.training.run_results import read_results
 
 log = logging.getLogger(__name__)
 
-BATCH = 64
 ONE_SPLIT = "each picture is on one split"
-CODE = ("include.promotion.gate", "include.evaluation.metrics")  # that decides
+MODULES = ("differences", "gate", "gate_photos", "gate_words")
+CODE = ("include.evaluation.metrics", *(f"include.promotion.{name}" for name in MODULES))  # that decides
+MEASURED = 60  # photos on which latency and memory are measured
 
 
 def compare_and_decide(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> Decision:
     """Task: the gate. It decides once about a challenger by the same rules, however often the task is repeated."""
     client, (evaluation, challenger) = connect(settings), read_results(store, run)
     published = read_published(store, run, evaluation["dataset"])
-    floors = [params.min_precision, params.min_recall]
-    made_from = [challenger.sha256, evaluation["dataset"], settings.seed, *floors]
-    key = layout.decision(run, fingerprint(made_from, packages=(), code=CODE))
+    photos = list_free_photos(store, run)
+    test = photos[photos["split"] == "test"].reset_index(drop=True)
+    limits = limits_of(params, settings, photos=len(test))
+    judged = json_sha256(test[["key", "label", "status"]].astype(str).to_numpy().tolist())
+    made_from = [challenger.sha256, evaluation["dataset"], judged, asdict(limits)]
+    digest = fingerprint(made_from, packages=(), code=CODE)
+    key, page = layout.decision(run, digest), layout.decision_page(run, digest)
     if not store.exists(key):
-        decision = _compare(store, client, published, challenger, params, settings)
+        about_photos = _about_photos(photos, published)
+        decision, page_body = _compare(store, client, challenger, test, about_photos, limits, settings)
+        store.write(page, page_body)
         create_or_read(store, key, to_json(asdict(decision)))
     decision = Decision.of(read_json(store, key))
     write_json(store, layout.run_decision(run), asdict(decision))
-    _publish_decision(client, evaluation, decision)
+    store.write(layout.run_page(run, "decision.html"), store.read(page))
+    publish_decision(client, evaluation, decision, page=store.read(page).decode())
     if _of_these_inputs(store, client, published, evaluation["mlflow_run"], params, settings):
         mark_decided(store, run, params, settings)
     return decision
+
+
+def limits_of(params: RetrainParams, settings: Settings, *, photos: int) -> Limits:
+    """What the gate decides by, on so many test photos."""
+    gate, floors = settings.gate, {"min_precision": params.min_precision, "min_recall": params.min_recall}
+    return Limits(
+        **floors,
+        margin=margin_for(photos, settings),
+        max_calibration_increase=gate.max_calibration_increase,
+        max_latency_ratio=gate.max_latency_ratio,
+        max_memory_ratio=gate.max_memory_ratio,
+        close_calls=gate.close_calls,
+        seed=settings.seed,
+    )
 
 
 def read_decision(store: ObjectStore, run: str) -> Decision:
     """What the gate decided last about the run. Raises ObjectNotFound before it did, BadRecord for older code's."""
     try:
         return Decision.of(read_json(store, layout.run_decision(run)))
-    except TypeError as error:
+    except ValueError as error:
         raise BadRecord(
             f"the run {run!r} was decided by an older version of this code: trigger retrain again"
         ) from error
 
 
-def failed_rules(store: ObjectStore, run: str) -> list[str]:
-    """Task: why the champion stays: each rule that failed, with its metrics."""
-    reasons = [f"{rule.name}: {rule.reason}" for rule in read_decision(store, run).rules if not rule.passed]
-    for reason in reasons:
-        log.info("not better: %s", reason)
-    return reasons
-
-
-def score_version(
-    client: Mlflow, version: ModelVersion, question: Question, store: ObjectStore, keys: pd.Series
-) -> VersionScores:
-    """P(positive) of the photos under ``keys`` by a registered version, through the pyfunc that is served.
-
-    A version that is damaged, missing or of another contract has a ``problem``; errors of network and registry rise.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            model = load(download_and_verify(client, version, Path(scratch), question), version.number)
-        except ModelError as error:
-            return VersionScores(version, np.empty(0), 0.0, problem=str(error))
-        answers = []
-        for batch in chunks(keys, BATCH):
-            photos = pd.DataFrame({"image": list(read_many(store, batch))})
-            try:
-                answers.append(model.predict(photos))
-            except Exception as error:  # its files are here and verified: whatever it raises is its own fault
-                return VersionScores(version, np.empty(0), 0.0, problem=f"it fails on photos: {str(error)[:200]}")
-    answer = pd.concat(answers)
-    return VersionScores(version, answer["probability"].to_numpy(float), float(answer["threshold"].iloc[0]))
+def _about_photos(photos: pd.DataFrame, published: dict[str, Any]) -> Rule:
+    whole, reason = splits_apart(photos, published)
+    return Rule(ONE_SPLIT, "passed" if whole else "failed", reason)
 
 
 def _compare(
     store: ObjectStore,
     client: Mlflow,
-    published: dict[str, Any],
     challenger: ModelVersion,
-    params: RetrainParams,
+    test: pd.DataFrame,
+    about_photos: Rule,
+    limits: Limits,
     settings: Settings,
-) -> Decision:
-    manifest = read_manifest(store, published["digest"])
-    test = manifest[manifest["split"] == "test"]
-    champion = champion_version(client)
-    if champion == challenger:  # a cleared run: compare it with what it replaced
+) -> tuple[Decision, bytes]:
+    """The decision, and its page."""
+    champion, reference = _opponents(client, challenger)
+    versions = [version for version in dict.fromkeys((challenger, champion, reference)) if version]
+    with tempfile.TemporaryDirectory() as scratch:
+        contenders = [
+            load_contender(client, version, settings.question, Path(scratch) / str(place))
+            for place, version in enumerate(versions)
+        ]
+        scores = {each.version: each for each in score_photos(contenders, store, test["key"])}
+        costs = _costs(store, test, contenders[:2]) if champion else None
+    found: list[VersionScores | None] = [scores[version] if version else None for version in (champion, reference)]
+    photos = describe_photos(store, test)
+    decision = decide(photos, scores[challenger], *found, about_photos=about_photos, limits=limits, costs=costs)
+    return decision, render_decision(store, decision, test, scores, settings.question).encode()
+
+
+def _opponents(client: Mlflow, challenger: ModelVersion) -> tuple[ModelVersion | None, ModelVersion | None]:
+    """The champion and the reference; in a cleared run, whose challenger serves already, what it replaced."""
+    champion, reference = champion_version(client), reference_version(client)
+    if champion == challenger:
         champion = predecessor_of(client, challenger)
-
-    def score(version: ModelVersion) -> VersionScores:
-        return score_version(client, version, settings.question, store, test["key"])
-
-    return decide(
-        is_positive(test),
-        (test["source"] != UPLOADS).to_numpy(bool),
-        score(challenger),
-        score(champion) if champion else None,
-        about_photos=Rule(ONE_SPLIT, *splits_apart(manifest, published)),
-        min_precision=params.min_precision,
-        min_recall=params.min_recall,
-        seed=settings.seed,
-    )
+    return champion, None if reference == challenger else reference
 
 
-def _publish_decision(client: Mlflow, evaluation: dict[str, Any], decision: Decision) -> None:
-    """The decision in the log and in MLflow, rule by rule."""
-    outcome = "better" if decision.better else "not better"
-    log.info("version %s is %s", decision.challenger, outcome)
-    for rule in decision.rules:
-        log.info("%s: %s: %s", rule.name, "passed" if rule.passed else "FAILED", rule.reason)
-    client.log_text(evaluation["mlflow_run"], json.dumps(asdict(decision), indent=1), "evaluation/decision.json")
-    client.set_tag(evaluation["mlflow_run"], "decision", outcome)
-    set_description(client, decision.challenger, render_description(evaluation, decision))
+def _costs(store: ObjectStore, test: pd.DataFrame, contenders: list[Contender]) -> tuple[Cost, Cost] | None:
+    """Of challenger and champion, where both can be served."""
+    packages = [contender.package for contender in contenders if contender.package and not contender.problem]
+    keys = test.loc[test["source"] != UPLOADS, "key"]
+    keys = keys.iloc[:: -(-len(keys) // MEASURED) or 1]  # evenly over the sources
+    if len(packages) < 2 or keys.empty:  # noqa: PLR2004
+        return None
+    new, old = measure_costs(packages, list(read_many(store, keys)))
+    return new, old
 
 
 def _of_these_inputs(

@@ -8,9 +8,11 @@ import httpx
 
 from include.errors import ModelError, NotDeployed
 from include.lake.base import ObjectStore
+from include.promotion.close_calls import check_permitted
 from include.promotion.comparison import read_decision
+from include.promotion.gate_words import summarize
 from include.records import Decision, ModelVersion
-from include.registry.versions import champion_version, find_version, promote, roll_back_alias
+from include.registry.versions import champion_version, find_version, promote, roll_back_alias, set_reference
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 
@@ -23,11 +25,11 @@ def redeploy(store: ObjectStore, run: str, settings: Settings) -> dict[str, str 
     """
     decision, client = read_decision(store, run), connect(settings)
     version, before = decision.challenger, decision.predecessor
-    if not decision.better:
-        raise ModelError(f"version {version} is not better by the gate: it is not deployed")
+    check_permitted(store, run, decision)
     _promote_if_unmoved(client, decision)
     wait_or_roll_back(client, settings, version, replaced=before)
-    return {"version": version.number, "replaced": before.number if before else None}
+    set_reference(client, decision.next_reference)  # last: only what serves can become the reference
+    return {"version": version.number, "replaced": before.number if before else None, "decision": summarize(decision)}
 
 
 def wait_or_roll_back(

@@ -4,21 +4,20 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from include.dataset.examples import is_positive
-from include.dataset.facts import read_facts
 from include.dataset.manifest import read_manifest
 from include.evaluation.calibration import fit_decision_rule
 from include.evaluation.metrics import positive_probability
 from include.evaluation.mlflow_report import log_evaluation_report
 from include.evaluation.predict import Logits, check_finite, is_frozen, predict_holdout, predict_out_of_fold
+from include.evaluation.slice_properties import read_slice_properties
 from include.evaluation.slices import Slice, predicted_positive_rates, slice_metrics
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json, write_table
-from include.records import SLICE_PROPERTIES, UPLOADS, DecisionRule, RetrainParams
+from include.records import UPLOADS, DecisionRule, RetrainParams
 from include.settings import Settings
 from include.training.fingerprint import training_digest
 from include.training.hyperparameters import Hyperparameters, read_chosen
@@ -46,7 +45,7 @@ def evaluate(
     check_finite(holdout)
     rule, fitted = fit_rule(store, run, manifest, holdout, chosen, settings, params)
     scores = holdout.photos.assign(probability=positive_probability(holdout.values, rule))
-    scores = scores.join(_slice_properties(store, scores))
+    scores = scores.join(read_slice_properties(store, scores))
     test = scores[scores["split"] == "test"]
     slices = slice_metrics(test, question, threshold=rule.threshold, seed=settings.seed)
     evaluation: dict[str, Any] = {"mlflow_run": mlflow_run, "dataset": digest, "network": settings.network}
@@ -82,15 +81,6 @@ def fit_rule(
     rule = fit_decision_rule(positive, logits.values, settings.question.positive_classes, **options)
     counts = {"photos": len(positive), "positives": int(positive.sum())}
     return rule, options | counts | {"scores": "out of fold" if frozen else "val"}
-
-
-def _slice_properties(store: ObjectStore, photos: pd.DataFrame) -> pd.DataFrame:
-    """The properties that slices are cut by; ``size`` is the edge of a square with as many pixels."""
-    keys = photos.loc[photos["source"] == UPLOADS, "key"]
-    facts = read_facts(store, pd.DataFrame({"photo_id": [layout.photo_id_of(key) for key in keys]}))
-    table = facts.set_index("key").loc[photos["key"], ["width", "height", "brightness", "sharpness"]].astype("float64")
-    table["size"] = np.sqrt(table["width"] * table["height"])
-    return table[list(SLICE_PROPERTIES)].reset_index(drop=True)
 
 
 def _test_metrics(test: pd.DataFrame, slices: list[Slice], rule: DecisionRule) -> dict[str, Any]:

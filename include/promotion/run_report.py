@@ -9,6 +9,7 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json
 from include.promotion.comparison import read_decision
+from include.promotion.gate_words import summarize
 from include.registry.versions import champion_version
 from include.settings import Settings
 from include.training.mlflow_runs import connect
@@ -36,6 +37,7 @@ def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
         "test": evaluation["slices"]["base"],
         "sources": evaluation["sources"],
         "decision": asdict(decision),
+        "summary": summarize(decision),
         "champion": champion and champion.number,
     }
     write_json(store, layout.run_report(run), result)

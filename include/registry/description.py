@@ -16,6 +16,10 @@ def describe_model(question: Question) -> str:
     )
 
 
-def render_description(evaluation: Mapping[str, Any], decision: Decision) -> str:
-    """Markdown, beside a version: from the ``evaluation.json`` of its run, and the gate's decision."""
-    return PAGES.get_template("description.md.j2").render(evaluation=evaluation, decision=decision).strip()
+def render_description(evaluation: Mapping[str, Any], decision: Decision, *, summary: str, page: str) -> str:
+    """Markdown, beside a version: from the ``evaluation.json`` of its run, and the gate's decision.
+
+    ``summary`` is the decision in one sentence, ``page`` the link to its page.
+    """
+    template = PAGES.get_template("description.md.j2")
+    return template.render(evaluation=evaluation, decision=decision, summary=summary, page=page).strip()

@@ -2,8 +2,8 @@
 
 import logging
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from include.training.mlflow_runs import DATASET_TAG, MADE_FROM_TAG, RUN_TAG, Ml
 log = logging.getLogger(__name__)
 
 ALIAS = "champion"
+REFERENCE = "reference"  # the alias of the best proven version: no later champion may be worse than this one
 SUM_TAG = "sha256"
 REPLACES_TAG = "replaces"  # on a version that became champion: what it replaced; empty for the first
 REPLACED_BEFORE_TAG = "replaced_before"  # on one that became it again: what it replaced the times before, in order
@@ -99,9 +100,23 @@ def identify(registered: Registered) -> ModelVersion:
 
 
 def champion_version(client: Mlflow) -> ModelVersion | None:
-    """The version that the alias names, or none before the first."""
+    """The version that serves, or none before the first."""
+    return _version_at(client, ALIAS)
+
+
+def reference_version(client: Mlflow) -> ModelVersion | None:
+    """The best proven version, or none before the first."""
+    return _version_at(client, REFERENCE)
+
+
+def set_reference(client: Mlflow, version: ModelVersion) -> None:
+    client.set_registered_model_alias(client.name, REFERENCE, version.number)
+
+
+def _version_at(client: Mlflow, alias: str) -> ModelVersion | None:
+    """The version that the alias names, if there is one."""
     try:
-        return identify(client.get_model_version_by_alias(client.name, ALIAS))
+        return identify(client.get_model_version_by_alias(client.name, alias))
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
@@ -150,8 +165,21 @@ def _keep_older_record(client: Mlflow, version: str, replaces: str) -> None:
 
 def set_description(client: Mlflow, version: ModelVersion, text: str) -> None:
     """Put a description, in Markdown, beside a version; one that is gone needs none."""
-    try:
+    with _unless_gone():
         client.update_model_version(client.name, version.number, text)
+
+
+def tag_version(client: Mlflow, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Tag a version; one that is gone needs no tags."""
+    with _unless_gone():
+        for name, value in tags.items():
+            client.set_model_version_tag(client.name, version.number, name, value)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise

@@ -67,6 +67,7 @@ def bag(run_python: Run) -> dict[str, Any]:
 def set_otherwise(run_python: Run) -> dict[str, Any]:
     """The same DAGs under other settings."""
     chosen = {"CAT_RETRAIN_SCHEDULE": "@weekly", "CAT_INGEST_SCHEDULE": "@monthly", "CAT_NETWORK": "scratch"}
+    chosen |= {"CAT_GATE__CLOSE_CALLS": "ask"}
     return result(run_python(DESCRIBE, **chosen))["dags"]
 
 
@@ -140,6 +141,22 @@ def test_retrain_is_the_picture_of_the_architecture(bag: dict[str, Any]) -> None
     rules = {task: found["rule"] for task, found in bag["dags"]["retrain"]["tasks"].items()}
     assert rules["check.deduplicate"] == "none_failed"
     assert rules["release.report"] == "none_failed_min_one_success"
+
+
+def test_a_person_is_asked_only_by_setting(set_otherwise: dict[str, Any]) -> None:
+    tasks = set_otherwise["retrain"]["tasks"]
+    upstream = {task.removeprefix("release."): rules["upstream"] for task, rules in tasks.items() if "release" in task}
+    assert upstream == {
+        "gate": ["train.register"],
+        "ask_person": ["release.gate"],
+        "follow_answer": ["release.ask_person"],
+        "redeploy": ["release.follow_answer", "release.gate"],
+        "keep_champion": ["release.follow_answer", "release.gate"],
+        "report": ["release.keep_champion", "release.redeploy"],
+    }
+    for task in ("redeploy", "keep_champion"):
+        assert tasks[f"release.{task}"]["rule"] == "none_failed_min_one_success"
+    assert tasks["release.ask_person"]["retries"] >= 1, "an answer in the first second fails the task"
 
 
 def test_ingest_reads_all_sources_before_the_lake_follows_the_folder(bag: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def test_the_photos_that_came_later_are_judged_by_the_next_run(loop: Loop, first
 def test_an_older_run_is_not_repeated_once_the_champion_has_moved_on(loop: Loop, first: dict[str, Any]) -> None:
     forced, _ = loop.run("retrain", force=True)
     forced_report = read_json(loop.lake, layout.run_report(forced))
-    assert forced_report["decision"]["better"], forced_report["decision"]
+    assert forced_report["decision"]["outcome"] == "better", forced_report["decision"]
     assert loop.clear("retrain", first["run"]) == "failed"
     failed = next(task for task in loop.api.tasks("retrain", first["run"]) if task["state"] == "failed")
     log = "\n".join(loop.api.log_lines("retrain", first["run"], failed))

@@ -105,7 +105,7 @@ def test_fine_tuning_ends_with_a_live_model(serving: Loop) -> None:
     loop = serving
     run, _ = loop.run("retrain", force=True, fine_tune_epochs=1)
     report = read_json(loop.lake, layout.run_report(run))
-    assert report["decision"]["better"], report["decision"]
+    assert report["decision"]["outcome"] == "better", report["decision"]
     assert live(loop.live_url)["model_version"] == report["version"]
     assert share_of_right_verdicts(loop.live_url) >= 0.8  # one epoch on a few drawings cannot promise all
 
@@ -162,7 +162,7 @@ def test_a_model_that_is_not_better_leaves_the_champion_serving(serving: Loop) -
     run, states = loop.run("retrain", force=True, min_precision=1.0, min_recall=1.0)
     assert (states["release.keep_champion"], states["release.redeploy"]) == ("success", "skipped")
     decision = read_json(loop.lake, layout.run_decision(run))
-    assert not decision["better"]
+    assert decision["outcome"] == "not better"
     assert live(loop.live_url)["model_version"] == champion
 
 

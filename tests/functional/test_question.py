@@ -68,7 +68,7 @@ def test_another_question_ends_with_a_live_model_of_its_own_name(star_loop: Loop
     assert states.pop("release.keep_champion") == "skipped"
     assert set(states.values()) == {"success"}
     report = read_json(star_loop.lake, layout.run_report(run))
-    assert report["decision"]["better"], report["decision"]
+    assert report["decision"]["outcome"] == "better", report["decision"]
     client = star_loop.client
     assert [model.name for model in client.search_registered_models()] == ["is-it-a-star"]
     assert "Is it a star?" in client.get_registered_model("is-it-a-star").description

@@ -143,7 +143,7 @@ def test_uploads_make_another_dataset_and_a_better_model(loop: Loop, story: Stor
     assert report["dataset"] != story["first"]["dataset"]
     assert loop.versions() == ["2", "1"]
     _check_statuses(loop, story, report["dataset"])
-    assert report["decision"]["better"], report["decision"]
+    assert report["decision"]["outcome"] == "better", report["decision"]
     assert report["decision"]["predecessor"]["number"] == "1"
 
 

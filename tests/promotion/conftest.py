@@ -15,8 +15,16 @@ import pytest
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json
-from include.records import Decision, DecisionRule, ModelVersion, Rule
-from include.registry.versions import ALIAS, CONTRACT_TAG, QUESTION_TAG, champion_version, register
+from include.records import CloseCalls, Decision, DecisionRule, ModelVersion, Outcome, Result, Rule
+from include.registry.versions import (
+    ALIAS,
+    CONTRACT_TAG,
+    QUESTION_TAG,
+    REFERENCE,
+    champion_version,
+    reference_version,
+    register,
+)
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from tests.models import QUESTION, add_version
@@ -69,18 +77,20 @@ def answering(live: LiveStandIn) -> Iterator[str]:
 
 @pytest.fixture
 def client(mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mlflow]:
-    """The registry, without a champion before and after."""
+    """The registry, without champion and reference before and after."""
     monkeypatch.setenv("CAT_MLFLOW_URL", mlflow_url)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)  # MLflow sets it for its children; put back after the test
     client = connect(Settings())
-    forget_champion(client)
+    forget_aliases(client)
     yield client
-    forget_champion(client)
+    forget_aliases(client)
 
 
-def forget_champion(client: Mlflow) -> None:
+def forget_aliases(client: Mlflow) -> None:
     if champion_version(client):
         client.delete_registered_model_alias(client.name, ALIAS)
+    if reference_version(client):
+        client.delete_registered_model_alias(client.name, REFERENCE)
 
 
 @pytest.fixture
@@ -114,12 +124,26 @@ def mlflow_run(client: Mlflow) -> str:
         return str(active.info.run_id)
 
 
+def decided(
+    challenger: ModelVersion,
+    predecessor: ModelVersion | None,
+    *,
+    outcome: Outcome = "better",
+    close_calls: CloseCalls = "keep",
+    next_reference: ModelVersion | None = None,
+) -> Decision:
+    """A decision of the gate, made by hand."""
+    result: Result = {"better": "passed", "close call": "close call", "not better": "failed"}[outcome]  # type: ignore[assignment]
+    rules = (Rule("a rule", result, "by hand"),)
+    moved = next_reference or challenger
+    return Decision(outcome, close_calls, challenger, predecessor, None, moved, rules)
+
+
 def write_decision(
-    lake: ObjectStore, challenger: ModelVersion, predecessor: ModelVersion | None, *, better: bool = True
+    lake: ObjectStore, challenger: ModelVersion, predecessor: ModelVersion | None, **decision: Any
 ) -> None:
     """The gate's decision, as it lies in the lake."""
-    decision = Decision(better, challenger, predecessor, (Rule("a rule", better, "by hand"),))
-    write_json(lake, layout.run_decision(RUN), asdict(decision))
+    write_json(lake, layout.run_decision(RUN), asdict(decided(challenger, predecessor, **decision)))
 
 
 class Killed(BaseException):

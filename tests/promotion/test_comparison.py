@@ -19,11 +19,13 @@ from include.lake.formats import read_json, read_table, to_json, write_json, wri
 from include.lake.local import LocalStore
 from include.promotion import comparison
 from include.promotion.cleared import check_champion_unmoved
-from include.promotion.comparison import failed_rules, read_decision
+from include.promotion.close_calls import failed_rules
+from include.promotion.comparison import read_decision
 from include.question import NEGATIVE, POSITIVE
-from include.records import CONTRACT, Decision, ModelVersion, RetrainParams, Rule
+from include.records import CONTRACT, Cost, Decision, ModelVersion, RetrainParams
 from include.registry.versions import champion_version, promote
 from include.settings import Policy, Quality, Settings
+from include.status import Status
 from include.training.fingerprint import training_digest
 from include.training.hyperparameters import Hyperparameters
 from include.training.mlflow_runs import MADE_FROM_TAG, Mlflow
@@ -32,6 +34,7 @@ from tests.models import add_version
 from tests.pictures import plain
 from tests.promotion.conftest import (
     RUN,
+    decided,
     killed_at,
     register_garbage,
     register_of_another_question,
@@ -52,6 +55,14 @@ def freeze(lake: ObjectStore, run: str) -> None:
     snapshot_uploads(lake, run)
 
 
+@pytest.fixture(autouse=True)
+def costs(monkeypatch: pytest.MonkeyPatch) -> list[Cost]:
+    """Stands in for two processes that load TensorFlow, ten seconds a case; tests/promotion/test_costs.py has them."""
+    costs = [Cost(0.02, 10**9), Cost(0.02, 10**9)]
+    monkeypatch.setattr(comparison, "measure_costs", lambda packages, photos: costs)
+    return costs
+
+
 @pytest.fixture
 def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
     """What earlier tasks write: four red positive photos, eight blue negative ones, and a challenger."""
@@ -67,6 +78,9 @@ def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
             rows.append({"key": key, "sha256": name, "source": source, "class_name": source, "label": label})
         photos = pd.DataFrame(rows).assign(split="test", label_origin="source", weight=1.0, cluster="one")
         write_table(lake, layout.manifest("d1"), photos[MANIFEST])
+        write_table(lake, layout.run_page(RUN, "statuses.parquet"), photos.assign(status=Status.USED))
+        facts = {"width": 64, "height": 64, "brightness": 0.5, "sharpness": 9.0}
+        write_table(lake, layout.base_facts("of this test"), photos[["key"]].assign(**facts))
         base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation: dict[str, object] = {"dataset": "d1", "mlflow_run": mlflow_run, "network": network}
         evaluation |= {"decision_rule": {"threshold": 0.5}, "slices": {"base": base}}
@@ -89,8 +103,8 @@ def wrong(client: Mlflow) -> ModelVersion:
     return add_version(run="wrong", sign=-1)
 
 
-def last_rule(decision: Decision) -> str:
-    return decision.rules[-1].reason
+def reason_of(decision: Decision, rule: str) -> str:
+    return next(found.reason for found in decision.rules if found.name == rule)
 
 
 def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
@@ -98,7 +112,7 @@ def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
 ) -> None:
     evaluated(new)
     decision = compare_and_decide(lake)
-    assert decision.better
+    assert decision.outcome == "better"
     assert (decision.challenger, decision.predecessor) == (new, None)
     assert read_decision(lake, RUN) == decision
     logged = Path(client.download_artifacts(mlflow_run, "evaluation/decision.json", str(tmp_path)))
@@ -112,7 +126,9 @@ def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
     assert "EfficientNet-Lite0" in description
     assert "Apache License 2.0" in description
     assert "| average precision | 0.912 | 0.800 to 1.000 |" in description
-    assert "**Better**, compared with no champion:" in description
+    assert "**Version" in description
+    assert "nothing to compare it with.**" in description
+    assert f"runs/{mlflow_run}/artifacts/evaluation/decision.html" in description
     assert "- minimum recall: passed. recall 1.000 (4 of 4)" in description
     assert "cat-retrain promote VERSION" in client.get_registered_model(client.name).description
 
@@ -122,7 +138,7 @@ def test_the_gate_says_what_a_crowd_counts_as(
 ) -> None:
     evaluated(new)
     first = compare_and_decide(lake).rules[0]
-    assert (first.name, first.passed) == ("each picture is on one split", True)
+    assert (first.name, first.result) == ("each picture is on one split", "passed")
     assert first.reason.endswith("crowds: 1, their 60 photos count as 1")
 
 
@@ -130,11 +146,12 @@ def test_a_picture_on_two_splits_makes_no_model_better(
     client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
 ) -> None:
     evaluated(new)
-    manifest = read_table(lake, layout.manifest("d1"))
-    twin = manifest.iloc[:1].assign(key=layout.base("cats", "f" * 64), split="train")
-    write_table(lake, layout.manifest("d1"), pd.concat([manifest, twin]))
+    key = layout.run_page(RUN, "statuses.parquet")
+    photos = read_table(lake, key)
+    twin = photos.iloc[:1].assign(key=layout.base("cats", "f" * 64), split="train")
+    write_table(lake, key, pd.concat([photos, twin]))
     decision = compare_and_decide(lake)
-    assert not decision.better
+    assert decision.outcome == "not better"
     assert "on more than one split: 1; the first, one, is on test and train" in decision.rules[0].reason
 
 
@@ -154,14 +171,14 @@ def test_a_worse_model_is_not_better_and_the_champion_stays(
     promote(client, old, replaces=None)
     evaluated(wrong)
     decision = compare_and_decide(lake)
-    assert not decision.better
+    assert decision.outcome == "not better"
     assert decision.predecessor == old
     assert client.get_run(mlflow_run).data.tags["decision"] == "not better"
     description = client.get_model_version(client.name, wrong.number).description
-    assert f"**Not better**, compared with version {old}:" in description
+    assert f"**Version {wrong} is not better. minimum precision: precision 0.000 (0 of 8)" in description
     assert "- minimum precision: **failed**. precision 0.000 (0 of 8)" in description
     assert any("precision 0.000 (0 of 8), at least 0.700" in reason for reason in failed_rules(lake, RUN))
-    assert f"against version {old}" in last_rule(decision)
+    assert f"per 1,000 photos than version {old}" in reason_of(decision, "not worse than the champion")
     assert champion_version(client) == old
 
 
@@ -181,12 +198,12 @@ def test_another_version_of_a_cleared_run_is_decided_anew(
     evaluated(new)
     first = compare_and_decide(lake)
     evaluated(wrong)
-    assert not compare_and_decide(lake).better
+    assert compare_and_decide(lake).outcome == "not better"
     assert read_decision(lake, RUN).challenger == wrong
     assert client.get_run(mlflow_run).data.tags["decision"] == "not better"
     evaluated(new)
     assert compare_and_decide(lake) == first == read_decision(lake, RUN)
-    assert len(list(lake.keys(layout.of_run(RUN) + "decisions/"))) == 2
+    assert sum(key.endswith(".json") for key in lake.keys(layout.of_run(RUN) + "decisions/")) == 2
 
 
 def test_a_decision_of_older_code_is_refused_with_the_cure(lake: LocalStore) -> None:
@@ -200,9 +217,9 @@ def test_other_floors_decide_anew(
     client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: ModelVersion, wrong: ModelVersion
 ) -> None:
     evaluated(wrong)
-    assert not compare_and_decide(lake).better
+    assert compare_and_decide(lake).outcome == "not better"
     low = replace(PARAMS, min_precision=0.0, min_recall=0.0)
-    assert comparison.compare_and_decide(lake, RUN, low, Settings()).better
+    assert comparison.compare_and_decide(lake, RUN, low, Settings()).outcome == "better"
 
 
 def test_a_version_of_another_evaluation_is_not_decided_about(
@@ -239,7 +256,7 @@ def test_what_was_made_by_other_settings_does_not_count_as_judged(
     evaluated(new)
     there = Settings()
     settings = settings.model_copy(update={"mlflow_url": there.mlflow_url})
-    assert comparison.compare_and_decide(lake, RUN, params, settings).better
+    assert comparison.compare_and_decide(lake, RUN, params, settings).outcome == "better"
     assert not lake.exists(layout.LATEST_RUN)
 
 
@@ -247,7 +264,7 @@ def test_of_two_gates_at_once_the_first_to_write_decides(
     client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated(new)
-    first = Decision(False, new, None, (Rule("by a twin", False, "it came first"),))
+    first = decided(new, None, outcome="not better")
     exists = lake.exists
 
     def twin_writes(key: str) -> bool:
@@ -264,7 +281,7 @@ def test_after_a_kill_between_decision_and_mlflow_the_next_try_completes(
     client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: ModelVersion
 ) -> None:
     evaluated(new)
-    with killed_at(comparison, "_publish_decision"):
+    with killed_at(comparison, "publish_decision"):
         compare_and_decide(lake)
     assert not lake.exists(layout.LATEST_RUN)
     assert compare_and_decide(lake) == read_decision(lake, RUN)
@@ -300,10 +317,10 @@ def test_a_champion_that_cannot_be_trusted_does_not_block(
     promote(client, champion, replaces=None)
     evaluated(new)
     decision = compare_and_decide(lake)
-    assert decision.better
+    assert decision.outcome == "better"
     assert decision.predecessor == champion
-    assert f"version {champion} cannot be compared with" in last_rule(decision)
-    assert reason in last_rule(decision)
+    assert f"version {champion} cannot be compared with" in reason_of(decision, "not worse than the champion")
+    assert reason in reason_of(decision, "not worse than the champion")
 
 
 @DAMAGED
@@ -320,8 +337,8 @@ def test_a_challenger_that_cannot_be_trusted_is_not_better(
     promote(client, old, replaces=None)
     evaluated(damaged(client, mlflow_run, tmp_path))
     decision = compare_and_decide(lake)
-    assert not decision.better
-    assert reason in last_rule(decision)
+    assert decision.outcome == "not better"
+    assert reason in reason_of(decision, "challenger scores every photo")
     assert champion_version(client) == old
 
 
@@ -333,9 +350,9 @@ def test_without_a_champion_that_was_deleted_only_the_floors_count(
     client.delete_model_version(client.name, gone.number)
     evaluated(new)
     decision = compare_and_decide(lake)
-    assert decision.better
+    assert decision.outcome == "better"
     assert decision.predecessor is None
-    assert "floors only" in last_rule(decision)
+    assert "floors only" in reason_of(decision, "not worse than the champion")
 
 
 def test_a_challenger_that_is_champion_already_is_compared_with_what_it_replaced(
@@ -346,7 +363,7 @@ def test_a_challenger_that_is_champion_already_is_compared_with_what_it_replaced
     evaluated(new)
     decision = compare_and_decide(lake)
     assert decision.predecessor == old
-    assert f"against version {old}" in last_rule(decision)
+    assert f"per 1,000 photos than version {old}" in reason_of(decision, "not worse than the champion")
 
 
 def test_a_cleared_run_is_refused_once_the_champion_has_moved_on(

@@ -1,5 +1,6 @@
 """The alias that moves to the challenger, or back, against a real registry and a stand-in for the model server."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,12 +9,15 @@ from include.errors import ModelError, NotDeployed, TransientError
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
 from include.promotion import deploy
-from include.records import ModelVersion
-from include.registry.versions import ALIAS, champion_version, predecessor_of, promote
+from include.promotion.close_calls import failed_rules, take_answer
+from include.records import KEEP, PROMOTE, Answer, CloseCalls, ModelVersion
+from include.registry.versions import ALIAS, champion_version, predecessor_of, promote, reference_version
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from tests.models import add_version
 from tests.promotion.conftest import RUN, LiveStandIn, killed_at, write_decision
+
+GOOD_ENOUGH = "Version {} is good enough by the floors; there is nothing to compare it with."
 
 
 def redeploy(lake: ObjectStore) -> dict[str, str | None]:
@@ -24,7 +28,7 @@ def test_the_first_model_becomes_champion_and_replaces_none(
     client: Mlflow, live: LiveStandIn, lake: LocalStore, new: ModelVersion
 ) -> None:
     write_decision(lake, new, None)
-    assert redeploy(lake) == {"version": new.number, "replaced": None}
+    assert redeploy(lake) == {"version": new.number, "replaced": None, "decision": GOOD_ENOUGH.format(new)}
     assert champion_version(client) == new
     assert client.get_model_version(client.name, new.number).tags["replaces"] == ""
     assert predecessor_of(client, new) is None
@@ -35,7 +39,7 @@ def test_a_better_model_replaces_the_champion_and_records_it(
 ) -> None:
     client.set_registered_model_alias(client.name, ALIAS, old.number)
     write_decision(lake, new, old)
-    assert redeploy(lake) == {"version": new.number, "replaced": old.number}
+    assert redeploy(lake)["replaced"] == old.number
     assert champion_version(client) == new
     assert predecessor_of(client, new) == old
 
@@ -60,10 +64,109 @@ def test_a_model_that_is_not_better_is_not_deployed(
     client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
 ) -> None:
     client.set_registered_model_alias(client.name, ALIAS, old.number)
-    write_decision(lake, new, old, better=False)
-    with pytest.raises(ModelError, match=f"version {new} is not better by the gate: it is not deployed"):
+    write_decision(lake, new, old, outcome="not better")
+    with pytest.raises(ModelError, match=f"version {new} is not better: it is not deployed"):
         redeploy(lake)
     assert champion_version(client) == old
+
+
+@pytest.mark.parametrize(
+    ("close_calls", "answered", "message"),
+    [
+        ("keep", None, "is a close call: it is not deployed"),
+        ("keep", True, "is a close call: it is not deployed"),
+        ("promote", None, None),
+        ("ask", None, "is a close call: it is not deployed"),
+        ("ask", False, "is a close call, and ann kept it back: it is not deployed"),
+        ("ask", True, None),
+    ],
+)
+def test_a_close_call_is_deployed_by_setting_or_by_a_person(
+    client: Mlflow,
+    live: LiveStandIn,
+    lake: LocalStore,
+    old: ModelVersion,
+    new: ModelVersion,
+    close_calls: CloseCalls,
+    answered: bool | None,
+    message: str | None,
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    write_decision(lake, new, old, outcome="close call", close_calls=close_calls)
+    if answered is not None:
+        answer(lake, promote=answered)
+    if message is None:
+        assert redeploy(lake)["version"] == new.number
+        return
+    with pytest.raises(ModelError, match=f"version {new} {message}"):
+        redeploy(lake)
+    assert champion_version(client) == old
+
+
+def test_an_answer_about_another_challenger_lets_none_serve(
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion, other: ModelVersion
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    write_decision(lake, other, old, outcome="close call", close_calls="ask")
+    answer(lake, promote=True)
+    write_decision(lake, new, old, outcome="close call", close_calls="ask")
+    with pytest.raises(ModelError, match="is a close call: it is not deployed"):
+        redeploy(lake)
+
+
+def test_an_answer_after_the_champion_moved_on_does_not_count(
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion, other: ModelVersion
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, other.number)
+    write_decision(lake, new, old, outcome="close call", close_calls="ask")
+    assert not answer(lake, promote=True).promote
+    with pytest.raises(ModelError, match="and ann kept it back"):
+        redeploy(lake)
+    assert champion_version(client) == other
+
+
+def test_who_answered_and_why_stand_beside_the_version(
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    write_decision(lake, new, old, outcome="close call", close_calls="ask")
+    answer(lake, promote=False)
+    tags = client.get_model_version(client.name, new.number).tags
+    assert (tags["close_call"], tags["close_call_why"]) == ("kept back by ann", "the lost photos are worse")
+    assert failed_rules(lake, RUN)[-1] == "ann answered: the lost photos are worse"
+    nobody: dict[str, Any] = {"chosen_options": [KEEP], "params_input": {}, "responded_by_user": None}
+    assert take_answer(lake, RUN, nobody, Settings()).answered_by == "nobody in time"
+
+
+def answer(lake: ObjectStore, *, promote: bool) -> Answer:
+    """As Airflow hands it over."""
+    user = {"id": "7", "name": "ann"}
+    chosen = [PROMOTE if promote else KEEP]
+    given = {"chosen_options": chosen, "params_input": {"why": "the lost photos are worse"}, "responded_by_user": user}
+    return take_answer(lake, RUN, given, Settings())
+
+
+def test_the_reference_is_set_once_the_version_serves(
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    write_decision(lake, new, old, next_reference=old)
+    with killed_at(deploy, "set_reference"):
+        redeploy(lake)
+    assert reference_version(client) is None
+    redeploy(lake)
+    assert (champion_version(client), reference_version(client)) == (new, old)
+
+
+def test_a_version_that_is_not_served_does_not_become_the_reference(
+    client: Mlflow, live: LiveStandIn, lake: LocalStore, old: ModelVersion, new: ModelVersion
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    write_decision(lake, new, old)
+    live.serves = old
+    with pytest.raises(NotDeployed):
+        redeploy(lake)
+    assert reference_version(client) is None
 
 
 @pytest.mark.parametrize("before", ["old", None], ids=["a predecessor", "first"])
@@ -221,7 +324,7 @@ def test_a_server_that_serves_another_version_of_the_same_number_is_not_taken_fo
     with pytest.raises(NotDeployed, match="version 1 is not live"):
         redeploy(lake)
     live.serves = None
-    assert redeploy(lake) == {"version": "1", "replaced": None}
+    assert redeploy(lake)["version"] == "1"
 
 
 @pytest.mark.parametrize("champion", [True, False], ids=["champion", "no champion"])
@@ -245,7 +348,7 @@ def test_after_a_kill_between_tag_and_alias_the_next_try_completes(
     with killed_at(Mlflow, "set_registered_model_alias"):
         redeploy(lake)
     assert (champion_version(client), predecessor_of(client, new)) == (old, old)
-    assert redeploy(lake) == {"version": new.number, "replaced": old.number}
+    assert redeploy(lake)["replaced"] == old.number
     assert champion_version(client) == new
 
 
@@ -257,7 +360,7 @@ def test_after_a_kill_before_the_server_confirmed_the_next_try_completes(
     with killed_at(deploy, "wait_for_server"):
         redeploy(lake)
     assert champion_version(client) == new
-    assert redeploy(lake) == {"version": new.number, "replaced": old.number}
+    assert redeploy(lake)["replaced"] == old.number
 
 
 def test_after_a_kill_before_the_roll_back_the_next_try_rolls_back(

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 
 from include.cli import main
+from include.promotion.manual import HEADINGS
 from include.records import ModelVersion
-from include.registry.versions import ALIAS, champion_version, predecessor_of, promote
+from include.registry.versions import (
+    ALIAS,
+    champion_version,
+    predecessor_of,
+    promote,
+    reference_version,
+    set_reference,
+    tag_version,
+)
 from include.settings import ROOT
 from include.training.mlflow_runs import Mlflow
 from tests.models import add_version
@@ -33,20 +42,47 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in text.splitlines()[1:]}
 
 
-def test_the_list_shows_every_version_and_marks_the_champion(
+def test_the_list_shows_every_version_with_its_alias(
     client: Mlflow, old: ModelVersion, new: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promote(client, old, replaces=None)
     promote(client, new, replaces=old)
+    set_reference(client, old)
     assert main(["versions"]) == 0
     output = capsys.readouterr().out
-    assert output.split("\n")[0].split() == ["version", "champion", "dataset", "sha256", "replaces", "registered"]
+    assert tuple(output.split("\n")[0].split()) == HEADINGS
     sums = {name: client.get_model_version(client.name, name.number).tags["sha256"][:12] for name in (old, new)}
-    assert rows(output)[new.number][:4] == ["*", "d1", sums[new], old.number]
-    assert rows(output)[old.number][:2] == ["d1", sums[old]]
-    assert output.count("*") == 1
+    assert rows(output)[new.number][:4] == ["champion", "d1", sums[new], old.number]
+    assert rows(output)[old.number][:3] == ["reference", "d1", sums[old]]
+    assert output.count("champion") == output.count("reference") == 1
     newest_first = [int(version) for version in rows(output)]
     assert newest_first == sorted(newest_first, reverse=True)
+
+
+def test_the_list_shows_what_was_decided_and_by_whom(
+    client: Mlflow, new: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = client.get_model_version(client.name, new.number).run_id
+    client.log_metric(run, "test/precision", 0.98765)
+    client.log_metric(run, "test/recall", 0.9)
+    tag_version(client, new, {"decision": "close call", "difference": "-1.2 (-3.0 to +0.6)"})
+    main(["versions"])
+    listed = capsys.readouterr().out
+    assert rows(listed)[new.number][:8] == ["close", "call", "-1.2", "(-3.0", "to", "+0.6)", "0.988", "0.900"]
+    tag_version(client, new, {"close_call": "promoted by ann"})
+    main(["versions"])
+    assert rows(capsys.readouterr().out)[new.number][:3] == ["promoted", "by", "ann"]
+
+
+def test_a_person_may_move_the_reference_with_the_champion(
+    client: Mlflow, live: LiveStandIn, old: ModelVersion, new: ModelVersion
+) -> None:
+    promote(client, old, replaces=None)
+    set_reference(client, old)
+    assert main(["promote", new.number]) == 0
+    assert (champion_version(client), reference_version(client)) == (new, old)
+    assert main(["promote", new.number, "--reference"]) == 0
+    assert reference_version(client) == new
 
 
 def test_an_older_version_becomes_champion_again_and_records_what_it_replaced(

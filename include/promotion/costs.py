@@ -1,0 +1,100 @@
+"""What the verdicts of model versions cost: seconds and memory, each version in a process of its own.
+
+python -m include.promotion.costs PACKAGE   is such a process: it answers each path of a photo on a line of its input
+with a line, the seconds that the verdict took; and the end of its input with its peak memory in bytes.
+"""
+
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from include.errors import TransientError
+from include.records import Cost
+from include.settings import ROOT
+
+log = logging.getLogger(__name__)
+
+TRIES = 3  # of each photo, the fastest counts: other work on the machine must not decide
+SLOWEST = 0.95  # the quantile
+Process = subprocess.Popen[str]
+
+
+def measure_costs(packages: Sequence[Path], photos: Sequence[bytes]) -> list[Cost]:
+    """The cost of each package, the verified files of a version; they take turns on each photo.
+
+    Raises TransientError where a process ends early, such as for want of memory.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        processes = [stack.enter_context(_running(package)) for package in packages]
+        seconds = np.zeros((len(packages), len(photos), TRIES))
+        for place, photo in enumerate(photos):
+            path = folder / str(place)
+            path.write_bytes(photo)
+            for attempt in range(TRIES):
+                seconds[:, place, attempt] = [_ask(process, f"{path}\n") for process in processes]
+        slowest = np.quantile(seconds.min(axis=2), SLOWEST, axis=1)
+        return [Cost(float(p95), _end(process)) for p95, process in zip(slowest, processes, strict=True)]
+
+
+@contextmanager
+def _running(package: Path) -> Iterator[Process]:
+    command = [sys.executable, "-m", "include.promotion.costs", str(package)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ask(process: Process, line: str) -> float:
+    try:
+        _pipe(process.stdin).write(line)
+        _pipe(process.stdin).flush()
+        return float(_pipe(process.stdout).readline())
+    except (OSError, ValueError) as error:
+        problem = f"the process that measures a model ended early, with exit code {process.wait()}"
+        raise TransientError(f"{problem}; the lines above say why, -9 means that memory ran out") from error
+
+
+def _end(process: Process) -> int:
+    _pipe(process.stdin).close()
+    return int(_pipe(process.stdout).readline())
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None  # it was asked for
+    return pipe
+
+
+def _peak_bytes() -> int:
+    """Of this process alone: the usual ru_maxrss of a young process holds the peak of the one that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 1024
+
+
+def _answer_lines(package: Path, answers: IO[str]) -> None:
+    import pandas as pd
+
+    from include.registry.versions import load
+
+    model: Any = load(package, "measured")
+    for line in sys.stdin:
+        photo = pd.DataFrame({"image": [Path(line.rstrip("\n")).read_bytes()]})
+        began = time.perf_counter()
+        model.predict(photo)
+        print(time.perf_counter() - began, file=answers, flush=True)
+    print(_peak_bytes(), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not be taken for an answer
+    _answer_lines(Path(sys.argv[1]), answers)
