@@ -11,7 +11,7 @@ UPLOAD_SEED ?= 1
 STACK := $(BIN)/python -m stack.demo $(CHOICE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-slow test-lake coverage check bench bench-data fix requirements screenshots clean
+.PHONY: help setup demo up test test-slow test-lake coverage check bench bench-data bench-gate fix requirements screenshots clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -70,6 +70,9 @@ bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchm
 
 bench-data: .venv/ready  ## measure what the data checks find; writes docs/data-checks.md [BASE_DATA=FOLDER]
 	@$(BIN)/python -m bench.data_quality $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
+
+bench-gate: .venv/ready  ## measure how often the gate is right; writes docs/gate.md [BASE_DATA=FOLDER]
+	@$(BIN)/python -m bench.gate $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
 
 fix: .venv/ready  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

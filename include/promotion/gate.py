@@ -21,6 +21,7 @@ from include.records import (
 )
 
 FEW = 10  # photos: fewer make no slice
+RESAMPLES = 200  # of a calibration error
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,8 @@ def _not_worse(comparison: Comparison) -> list[Rule]:
 def _calibrated(photos: GatePhotos, challenger: VersionScores, champion: VersionScores, limits: Limits) -> Rule:
     """It fails where the whole interval of the challenger lies above what is allowed."""
     new, old = (
-        calibration_error(photos.is_positive, scores.probability, seed=limits.seed) for scores in (challenger, champion)
+        calibration_error(photos.is_positive, scores.probability, seed=limits.seed, resamples=RESAMPLES)
+        for scores in (challenger, champion)
     )
     highest = old.value + limits.max_calibration_increase
     interval = f"95 % interval {new.low:.3f} to {new.high:.3f}"

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from include.promotion.differences import ENOUGH, PER
+from include.promotion.differences import PER, REACH, chance_to_pass, padding_error
 from include.records import Comparison, Decision, Difference
+
+OFTEN_ENOUGH = 0.9  # runs in which an equal challenger passes
 
 
 def describe_difference(difference: Difference, other: str) -> str:
@@ -38,17 +40,19 @@ def note_limits(comparisons: Sequence[Comparison], positives: int) -> Iterator[s
     yield (
         f"Of challengers that are worse by the margin, {margin:.1f} sure errors per 1,000 photos, 1 in 40 passes as "
         f"better; of those worse by twice the margin practically none. A loss is proven from "
-        f"{2 * overall.standard_error:.1f} on."
+        f"{REACH * overall.standard_error:.1f} on."
     )
     yield (
         f"It cannot see a weakness on few photos: {int(margin * photos / PER)} of the {photos:,} test photos "
         f"({positives:,} of them positive) may turn from surely right to surely wrong within the margin. Slices show "
         "only what they are cut by."
     )
-    if margin < ENOUGH * overall.standard_error:
+    spread = max(0.0, overall.standard_error**2 - padding_error(photos) ** 2) ** 0.5
+    passes = chance_to_pass(spread, photos, margin)
+    if passes < OFTEN_ENOUGH:
         yield (
-            f"The margin is only {margin / overall.standard_error:.1f} standard errors of this difference, so even "
-            "an equal challenger often is a close call: set CAT_GATE__MARGIN higher, or add photos to the lake."
+            f"These two models differ so much from photo to photo that even an equal challenger would pass in only "
+            f"{100 * passes:.0f} of 100 runs: set CAT_GATE__MARGIN higher, or add photos to the lake."
         )
 
 

@@ -1,20 +1,25 @@
 """By how much a challenger may be worse: the margin of the gate, and the test split that it needs."""
 
 import logging
+from bisect import bisect_left
+
+import numpy as np
+from scipy.stats import norm
 
 from include.errors import DatasetError
 from include.lake.base import ObjectStore
-from include.promotion.differences import ENOUGH, PER
+from include.promotion.differences import PER, REACH, padding_error
 from include.promotion.gate_photos import list_test_photos
 from include.settings import Network, Settings
 
 log = logging.getLogger(__name__)
 
-STANDARD_ERRORS = 4  # in a margin, of the difference to an equal challenger: nearly all of these pass (docs/gate.md)
 # The standard deviation, over photos, of the difference in squared error between two models that are about equally good
 # but learned from different photos: docs/gate.md.
-SPREAD: dict[Network, float] = {"efficientnet_lite0": 0.03, "scratch": 0.2}
+SPREAD: dict[Network, float] = {"efficientnet_lite0": 0.022, "scratch": 0.2}
+MOST = 10**9  # photos that a split may need
 LARGE = 50  # sure errors per 1,000 photos: with such a margin "not worse" says little
+OFTEN, SELDOM = 0.98, 0.9  # how often an equal challenger passes: by the default margin, and by the smallest allowed
 
 
 def margin_for(photos: int, settings: Settings) -> float:
@@ -22,19 +27,19 @@ def margin_for(photos: int, settings: Settings) -> float:
     return settings.gate.margin or smallest_margin(photos, settings)
 
 
-def smallest_margin(photos: int, settings: Settings) -> float:
-    """The margin that this many test photos hold well."""
-    return STANDARD_ERRORS * expected_error(photos, settings)
+def smallest_margin(photos: int, settings: Settings, *, passes: float = OFTEN) -> float:
+    """The margin by which an equal challenger passes so often: four standard errors of the difference, or more.
 
-
-def expected_error(photos: int, settings: Settings) -> float:
-    """The standard error of the difference to an equal challenger, in sure errors per 1,000 photos."""
-    return float(PER * SPREAD[settings.network] / max(1, photos) ** 0.5)
+    It must exceed what the interval reaches, and what chance does to the difference.
+    """
+    spread = float(PER * SPREAD[settings.network] / max(1, photos) ** 0.5)
+    reach = REACH * float(np.hypot(spread, padding_error(photos)))
+    return reach + float(norm.ppf(passes)) * spread
 
 
 def photos_needed(margin: float, settings: Settings) -> int:
-    """How many test photos hold this margin well."""
-    return round((STANDARD_ERRORS * PER * SPREAD[settings.network] / margin) ** 2)
+    """How many test photos make this margin the default."""
+    return bisect_left(range(MOST), True, key=lambda photos: smallest_margin(photos, settings) <= margin)
 
 
 def check_test_split(store: ObjectStore, run: str, settings: Settings) -> float:
@@ -45,7 +50,7 @@ def check_test_split(store: ObjectStore, run: str, settings: Settings) -> float:
     photos = len(list_test_photos(store, run))
     margin = margin_for(photos, settings)
     about = f"the gate's margin is {margin:.1f} sure errors per 1,000 photos, the lake has {photos:,} test photos"
-    if margin < ENOUGH * expected_error(photos, settings):
+    if margin < smallest_margin(photos, settings, passes=SELDOM):
         needed, smallest = photos_needed(margin, settings), smallest_margin(photos, settings)
         cure = f"ingest more base photos, or set CAT_GATE__MARGIN to {smallest:.1f}, or leave it empty"
         raise DatasetError(f"{about}, and needs {needed:,}: {cure}")

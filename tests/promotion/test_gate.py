@@ -251,7 +251,7 @@ def test_the_decision_says_what_the_test_cannot_see() -> None:
     assert "20.0 sure errors per 1,000 photos" in decision.notes[0]
     assert len(decision.notes) == 2
     narrow = gate(scored(with_errors(4, spread=0.3)), scored(with_errors(4, spread=0.3, seed=1), "1"), margin=1)
-    assert "set CAT_GATE__MARGIN higher" in narrow.notes[2]
+    assert narrow.notes[2].endswith("set CAT_GATE__MARGIN higher, or add photos to the lake.")
 
 
 def test_a_decision_survives_json() -> None:
