@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def measure_rates(world: World, *, chains: int, challengers: int, promotions: in
     the drift, how much worse than the first champion the last one is, in margins, once for each chain.
     """
     run = partial(_chain, world, challengers=challengers, promotions=promotions)
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # TensorFlow may have threads by now
         results = list(pool.map(run, range(seed, seed + chains)))
     outcomes = {
         kind: [outcome for result in results for outcome in result[kind]] for kind in results[0] if kind != "drift"

@@ -4,11 +4,13 @@
 **Starts:** by hand (the form explains the params), or on `CAT_RETRAIN_SCHEDULE` (`@weekly` in production, none
 locally). Run `ingest_base_datasets` once before. One run at a time.
 
-**Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, card, the status of every photo, and the data
-checks as `validation.html`), an MLflow run with curves, plots, metrics and model checks, a registered version of the
-model, the gate's `decision.json` and `report.json` under `runs/<run>/`; and, when the gate passed, the alias `champion`
-on the new version, live. When nothing is new since the last decided run, all tasks after `anything_new` are skipped;
-the param `force` trains anyway.
+**Leaves:** a dataset version `datasets/<digest>/` in the lake (manifest, card, the status of every photo, and the
+data checks as `validation.html`), an MLflow run with curves, plots, metrics and model checks, a registered version of
+the model, the gate's decision (`decision.json`, and a page for people, `decision.html`) and `report.json` under
+`runs/<run>/`; and, when the gate passed, the alias `champion` on the new version, live. The note of the run says what
+was decided. In a close call the champion stays, unless `CAT_GATE__CLOSE_CALLS` says otherwise: with `ask` the run
+waits for an answer under *Required Actions*, and the next run waits for it. When nothing is new since the last
+decided run, all tasks after `anything_new` are skipped; the param `force` trains anyway.
 
 **If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. Wrong input fails a
 task at once; errors of network and machine are retried. If `validate` failed, the photos changed too much: look at

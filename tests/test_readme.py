@@ -32,6 +32,7 @@ EXCEPTIONS = {
     "make check": "CI runs it before the tests",
     "make bench": "more than half an hour; tests/bench runs it on a few drawings",
     "make bench-data": "minutes; tests/bench runs it on a few drawings",
+    "make bench-gate": "twenty minutes; tests/bench runs it on a few drawings",
     "make fix": "it changes the files under test",
     "make requirements": "it asks a package index what is new",
     "make clean": "it would remove the state of whoever runs the tests",
