@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.document import number, spell, table
-from bench.gate_models import BASE, equal_models, open_trainer, planted_models
+from bench.gate_models import BASE, equal_models, open_trainer, planted_models, scratch_models
 from bench.gate_simulation import RUNS_OF_DRIFT, SOUND, World, measure_rates
 from bench.lakes import RUN, check, fill
 from bench.machine import describe_machine
@@ -48,8 +48,8 @@ A model that is as good as the champion passes nearly always. What the photos ca
 champion stays, unless you set `CAT_GATE__CLOSE_CALLS` to `promote` or `ask`.
 
 **What it does not promise.** It sees what the test photos of the lake show, and no more. A model that fails on a
-small group of photos, a few in a thousand, passes; the decision says how many. The same test photos decide again and
-again, so a lucky model keeps its luck. Photos from elsewhere are not among them.
+small group of photos may pass; each decision says how many sure errors it cannot see. The same test photos decide
+again and again, so a lucky model keeps its luck. Photos from elsewhere are not among them.
 
 **The measure.** P(positive) of each photo misses the truth by d, and d squared is its loss: the Brier score. Times
 1,000 it reads as *sure errors per 1,000 photos*: a wrong verdict that was certain counts 1, an undecided one 1/4. A
@@ -68,6 +68,8 @@ deviation of {spread:g} in squared error from photo to photo ({scratch:g} for `s
 than 90 of 100 would pass is refused before training."""
 PAIRED = """\
 The standard deviation from photo to photo between two models that are equal in truth, here: {spreads}."""
+SCRATCH = """\
+Networks from scratch that differ by their seed alone, trained on these photos: {spreads}."""
 RATES = """\
 Each of {chains} lakes has {photos:,} test photos, drawn with replacement from the real ones. {promotions} challengers
 that are equal in truth are promoted one after another; then {challengers} of each kind meet champion and reference. A
@@ -112,6 +114,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--challengers", type=int, default=5, help="of each kind, for each lake")
     parser.add_argument("--promotions", type=int, default=20, help="before these challengers")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scratch", type=int, nargs="*", default=[], help="seeds of networks from scratch, too")
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     options = parser.parse_args(arguments)
     options.all = list(arguments)
@@ -131,6 +134,9 @@ def measure(options: argparse.Namespace, settings: Settings, scratch: Path) -> l
     limits = limits_of(RetrainParams.of(settings.model_dump()), settings, photos=len(test))
     planted = dict(planted_models(trainer, seed=options.seed))
     parts = [margins_part()]
+    if options.scratch:
+        networks = scratch_models(store, trainer.manifest, settings, seeds=options.scratch, folder=scratch)
+        parts.append(SCRATCH.format(spreads=spreads_of(photos.is_positive, networks)))
     for share in options.shares:
         models = equal_models(trainer, count=options.models, share=share, seed=options.seed)
         parts.append(shown(rates_part(options, World(photos, models, limits), share)))
@@ -176,7 +182,7 @@ def spreads_of(positive: Bools, models: NDArray[np.float64]) -> str:
     """The least and the greatest, over all pairs of models."""
     losses = [brier_losses(positive, probability) for probability in models]
     spreads = [(one - two).std(ddof=1) for place, one in enumerate(losses) for two in losses[:place]]
-    return f"{min(spreads):.4f} to {max(spreads):.4f}"
+    return f"{min(spreads):.3f}" if len(spreads) == 1 else f"{min(spreads):.3f} to {max(spreads):.3f}"
 
 
 def models_part(photos: GatePhotos, planted: dict[str, Floats], limits: Limits) -> str:

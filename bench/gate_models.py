@@ -1,7 +1,8 @@
 """Real models for the gate to decide about: some that are equal in truth, and some with planted weaknesses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,18 @@ from numpy.typing import NDArray
 
 from bench.measurement import say
 from bench.question import QUESTION, SOURCES
-from include.dataset.examples import Examples, load_examples
+from include.dataset.examples import Examples, is_positive, load_examples
 from include.dataset.splits import fold_of
 from include.evaluation.calibration import fit_decision_rule
 from include.evaluation.metrics import Floats, positive_probability
 from include.lake.local import LocalStore
-from include.settings import Settings
+from include.settings import EPOCHS, Settings
+from include.training.checkpoints import Checkpoints
+from include.training.fit import fit, score
 from include.training.head import fit_head, out_of_fold_logits, score_embeddings
 from include.training.hyperparameters import Hyperparameters
+from include.training.pixel_cache import load_pixels
+from include.training.plan import from_scratch
 
 Rows = NDArray[np.bool_]
 BASE = "all train photos"
@@ -70,6 +75,24 @@ def equal_models(trainer: Trainer, *, count: int, share: float, seed: int) -> ND
     for number in range(count):
         say(f"training on {share:.0%} of the train photos, {number + 1} of {count}")
         models.append(trainer.train(_some(draw, trainer.rows("train"), share)))
+    return np.stack(models)
+
+
+def scratch_models(
+    store: LocalStore, manifest: pd.DataFrame, settings: Settings, *, seeds: Sequence[int], folder: Path
+) -> NDArray[np.float64]:
+    """Scores of networks trained from nothing that differ by their seed alone: (seeds, test photos)."""
+    pixels, models = load_pixels(store, manifest, size=settings.image_size), []
+    val, test = ((manifest["split"] == split).to_numpy(bool) for split in ("val", "test"))
+    for seed in seeds:
+        say(f"training `scratch` with the seed {seed}")
+        job = from_scratch(settings.model_copy(update={"seed": seed}), epochs=EPOCHS["scratch"])
+        network = fit(pixels, manifest, job, checkpoints=Checkpoints(folder / str(seed)))
+        of_val, of_test = (score(network, pixels.subset(rows), manifest[rows], QUESTION) for rows in (val, test))
+        options = {name: getattr(settings, name) for name in ("precision_floor", "sure_from")}
+        known, classes = is_positive(manifest[val]), QUESTION.positive_classes
+        rule = fit_decision_rule(known, of_val, classes, rule=settings.threshold_rule, **options)
+        models.append(positive_probability(of_test, rule))
     return np.stack(models)
 
 

@@ -25,7 +25,7 @@ same: no run registers two models of the same, and the gate decides once about e
 from airflow.sdk import Label, TaskInstance, dag, task, task_group
 
 from cat_plugin.ask_person import ask_person
-from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS
+from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS, run_url
 from cat_plugin.errors import skip_on_error
 from cat_plugin.run_note import set_run_note
 from include.lake.opening import open_lake
@@ -99,13 +99,11 @@ def retrain():
 
     @task
     def publish_dataset(*, run_id: str, params: dict) -> str:
-        from urllib.parse import quote
-
         from include.dataset.publish import publish
         from include.promotion.margin import check_test_split
 
-        url, images = f"{SETTINGS.airflow_url}/dags/retrain/runs/{quote(run_id)}", params["images_per_source"]
-        digest = publish(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, run_url=url)
+        images = params["images_per_source"]
+        digest = publish(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, run_url=run_url(run_id))
         check_test_split(open_lake(SETTINGS), run_id, SETTINGS)  # a photo too few must not be found after training
         return digest
 
@@ -146,21 +144,25 @@ def retrain():
     @task.branch
     def gate(*, run_id: str, params: dict, ti: TaskInstance) -> str:
         from include.promotion.comparison import compare_and_decide
-        from include.promotion.gate_words import summarize
+        from include.promotion.gate_words import describe_run
+        from include.promotion.publish_decision import decision_url
         from include.records import RetrainParams
 
-        decision = compare_and_decide(open_lake(SETTINGS), run_id, RetrainParams.of(params), SETTINGS)
-        ti.xcom_push("summary", summarize(decision))
-        set_run_note(run_id, summarize(decision), waits=decision.action == "ask")
+        store, url = open_lake(SETTINGS), run_url(run_id)
+        decision = compare_and_decide(store, run_id, RetrainParams.of(params), SETTINGS, run_url=url)
+        ti.xcom_push("summary", describe_run(decision))
+        ti.xcom_push("page", decision_url(store, run_id, SETTINGS))
+        set_run_note(run_id, describe_run(decision), waits=decision.action == "ask")
         return NEXT[decision.action]
 
     @task.branch
     def follow_answer(given: dict, *, run_id: str) -> str:
-        from include.promotion.close_calls import describe_answer, take_answer
+        from include.promotion.close_calls import take_answer
+        from include.promotion.gate_words import describe_run
 
-        answer = take_answer(open_lake(SETTINGS), run_id, given, SETTINGS)
-        set_run_note(run_id, describe_answer(answer))
-        return NEXT["promote" if answer.promote else "keep"]
+        decision, answer = take_answer(open_lake(SETTINGS), run_id, given, SETTINGS)
+        set_run_note(run_id, describe_run(decision, answer))
+        return NEXT["promote" if answer.promotes else "keep"]
 
     @task(pool=CHAMPION_POOL, outlets=[CHAMPION], trigger_rule="none_failed_min_one_success")
     def redeploy(*, run_id: str, outlet_events: dict) -> dict:

@@ -301,14 +301,22 @@ class Decision:
 
 @dataclass(frozen=True)
 class Answer(JsonRecord):
-    """What a person, or nobody in time, answered in a close call; challenger and champion by their sums."""
+    """What a person, or nobody in time, answered in a close call; challenger and champion by their sums.
+
+    It does not count where the champion had moved on when it was given.
+    """
 
     promote: bool
+    counts: bool
     challenger: str
     predecessor: str | None
     answered_by: str
     why: str
     answered_at: str
+
+    @property
+    def promotes(self) -> bool:
+        return self.promote and self.counts
 
 
 @dataclass(frozen=True)

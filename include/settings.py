@@ -105,7 +105,7 @@ class Gate(Group):
 
     margin: float | None = Field(default=None, gt=0)
     close_calls: CloseCalls = "keep"
-    answer_hours: float = Field(default=24, gt=0, le=24)
+    answer_hours: float = Field(default=24, gt=0)
     max_calibration_increase: float = Field(default=0.02, ge=0, le=1)
     max_latency_ratio: float = Field(default=1.5, ge=1)
     max_memory_ratio: float = Field(default=1.25, ge=1)

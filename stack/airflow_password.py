@@ -21,6 +21,8 @@ def keep_password(airflow_home: Path) -> str:
     path = airflow_home / PASSWORDS
     if not path.exists():
         airflow_home.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        whole = path.with_suffix(".new")  # a kill must not leave half a file
+        with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump({USER: secrets.token_urlsafe(12)}, file)
+        whole.replace(path)
     return str(json.loads(path.read_text())[USER])

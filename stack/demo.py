@@ -1,7 +1,7 @@
 """`make demo` and `make up`: the local stack, and one whole round of the loop in it.
 
-Exit codes: 0 when a model went live or nothing was new; 1 when a task failed, the model was not better, or the stack
-could not run; 130 on Ctrl-C.
+Exit codes: 0 when a model went live or nothing was new; 1 when a task failed, the champion stays, or the stack could
+not run; 130 on Ctrl-C.
 """
 
 import argparse

@@ -39,7 +39,7 @@ class Stack:
     def __init__(self, settings: Settings, commands: dict[str, str]) -> None:
         self.settings = settings
         self.commands = commands
-        self.environment = stack_environment(settings) | airflow_connection(settings)
+        self.environment = stack_environment(settings)
         self.processes: dict[str, subprocess.Popen] = {}
         self.deaths: dict[str, list[float]] = {name: [] for name in commands}
         self.dead: dict[str, list[int]] = {name: [] for name in commands}
@@ -68,7 +68,9 @@ class Stack:
 
     def _start(self, name: str) -> None:
         with self.log_file(name).open("ab") as output:
-            self.processes[name] = _spawn(shlex.split(self.commands[name]), self.environment, output)
+            # only Airflow's processes need the password of its API
+            secret = airflow_connection(self.settings) if name.startswith("airflow") else {}
+            self.processes[name] = _spawn(shlex.split(self.commands[name]), self.environment | secret, output)
 
     def _end_orphans(self, name: str, dead: int) -> None:
         """What died twice may find its port held by children that its first death left: they end.

@@ -21,6 +21,8 @@ def summarize_run(api: AirflowApi, store: ObjectStore, dag: str, run: str) -> di
     own = layout.run_report(run)
     key = own if store.exists(own) else layout.run_report(read_json(store, layout.LATEST_RUN)["run"])
     report = read_json(store, key) if store.exists(key) else {}  # that run may have failed after its decision
+    if "summary" not in report:  # of an older version of this code
+        report = {}
     kept = report and report["champion"] != report["version"]
     result = report["decision"]["outcome"] if kept else "redeployed"
     outcome = {"outcome": result if key == own else "nothing new", "run": run}

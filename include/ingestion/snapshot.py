@@ -74,8 +74,8 @@ def read_snapshot(store: ObjectStore, run: str) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def anything_new(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> bool:
-    """False when this run would repeat the last decided one: same photos, labels, reviews, params, policy, backbone
-    and contract of model versions.
+    """False when this run would repeat the last decided one: same photos, labels, reviews, params, policy, settings
+    of the gate, backbone and contract of model versions.
     """
     effective = effective_inputs(params, settings)
     digest = input_digest(*read_snapshot(store, run), effective=effective)
@@ -90,7 +90,8 @@ def anything_new(store: ObjectStore, run: str, params: RetrainParams, settings: 
 
 def effective_inputs(params: RetrainParams, settings: Settings) -> dict[str, Any]:
     """All besides the photos that a run's result depends on."""
-    effective = params.effective() | settings.recipe | settings.policy.model_dump()
+    gate = settings.gate.model_dump(exclude={"answer_hours"})
+    effective = params.effective() | settings.recipe | settings.policy.model_dump() | gate
     return effective | {"contract": CONTRACT, "backbone": VERSION}
 
 

@@ -10,7 +10,7 @@ from include.errors import ModelError, ObjectNotFound
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.promotion.comparison import read_decision
-from include.promotion.gate_words import describe_outcome
+from include.promotion.gate_words import NO_REASON, describe_answer, describe_run
 from include.promotion.publish_decision import CLOSE_CALL_TAG, WHY_TAG
 from include.records import PROMOTE, Answer, Decision
 from include.registry.versions import champion_version, tag_version
@@ -20,22 +20,18 @@ from include.training.mlflow_runs import connect
 log = logging.getLogger(__name__)
 
 WHY = "why"  # the param
-NOBODY = "nobody in time"
-NO_REASON = "no reason given"
 
 
-def take_answer(store: ObjectStore, run: str, given: Mapping[str, Any], settings: Settings) -> Answer:
-    """Task: keep a person's answer, which says whether the challenger is promoted. Safe to repeat.
+def take_answer(store: ObjectStore, run: str, given: Mapping[str, Any], settings: Settings) -> tuple[Decision, Answer]:
+    """Task: keep a person's answer to a decision. Safe to repeat.
 
     ``given`` is what Airflow's HITLOperator returns. An answer counts only while the champion is the one that the gate
     compared with: after that it is about something else, and the champion stays.
     """
     decision, client = read_decision(store, run), connect(settings)
-    wanted = PROMOTE in given["chosen_options"]
-    champion = champion_version(client)
-    moved = champion not in (decision.predecessor, decision.challenger)
     answer = Answer(
-        promote=wanted and not moved,
+        promote=PROMOTE in given["chosen_options"],
+        counts=champion_version(client) in (decision.predecessor, decision.challenger),
         challenger=decision.challenger.sha256,
         predecessor=decision.predecessor.sha256 if decision.predecessor else None,
         answered_by=_who(given),
@@ -43,25 +39,17 @@ def take_answer(store: ObjectStore, run: str, given: Mapping[str, Any], settings
         answered_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     store.write(layout.answer(run), answer.to_json())
-    if wanted and moved:
-        log.warning("`champion` has moved on to %s since: the answer does not count, the champion stays", champion)
-    tags = {CLOSE_CALL_TAG: _outcome(answer), WHY_TAG: answer.why or NO_REASON}
-    tag_version(client, decision.challenger, tags)
-    log.info("%s", describe_answer(answer))
-    return answer
-
-
-def describe_answer(answer: Answer) -> str:
-    """For people, with the reason that was given."""
-    return f"A close call, {_outcome(answer)}: {answer.why or NO_REASON}"
-
-
-def _outcome(answer: Answer) -> str:
-    return f"{'promoted' if answer.promote else 'kept back'} by {answer.answered_by}"
+    tag_version(
+        client, decision.challenger, {CLOSE_CALL_TAG: describe_answer(answer), WHY_TAG: answer.why or NO_REASON}
+    )
+    log.info("%s", describe_run(decision, answer))
+    return decision, answer
 
 
 def read_answer(store: ObjectStore, run: str, decision: Decision) -> Answer | None:
-    """The answer about this decision, if there is one."""
+    """The answer about this decision, if it is a close call that somebody was asked about."""
+    if decision.action != "ask":
+        return None
     with suppress(ObjectNotFound):
         answer = Answer.from_json(store.read(layout.answer(run)))
         before = decision.predecessor.sha256 if decision.predecessor else None
@@ -72,12 +60,12 @@ def read_answer(store: ObjectStore, run: str, decision: Decision) -> Answer | No
 
 def check_permitted(store: ObjectStore, run: str, decision: Decision) -> None:
     """Raises ModelError where neither the gate nor a person lets the challenger serve."""
-    if decision.action == "promote":
+    answer = read_answer(store, run, decision)
+    if decision.action == "promote" or (answer and answer.promotes):
         return
-    answer = read_answer(store, run, decision) if decision.action == "ask" else None
-    if answer is None or not answer.promote:
-        told = f", and {answer.answered_by} kept it back" if answer else ""
-        raise ModelError(f"version {decision.challenger} is {describe_outcome(decision)}{told}: it is not deployed")
+    told = f" ({describe_answer(answer)})" if answer else ""
+    outcome = "a close call" if decision.outcome == "close call" else decision.outcome
+    raise ModelError(f"version {decision.challenger} is {outcome}{told}: it is not deployed")
 
 
 def failed_rules(store: ObjectStore, run: str) -> list[str]:
@@ -85,14 +73,15 @@ def failed_rules(store: ObjectStore, run: str) -> list[str]:
     decision = read_decision(store, run)
     reasons = [f"{rule.name}: {rule.reason}" for rule in decision.rules if rule.result != "passed"]
     if answer := read_answer(store, run, decision):
-        reasons.append(f"{answer.answered_by} answered: {answer.why or NO_REASON}")
+        reasons.append(f"{describe_answer(answer)}: {answer.why or NO_REASON}")
     for reason in reasons:
         log.info("%s: %s", decision.outcome, reason)
     return reasons
 
 
 def _who(given: Mapping[str, Any]) -> str:
+    """The name of who answered; empty where nobody did in time."""
     user = given.get("responded_by_user")
     if not user:
-        return NOBODY
+        return ""
     return str(user.get("name") or user.get("id") if isinstance(user, Mapping) else user)

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from include.lake.formats import json_sha256, read_json, to_json, write_json
 from include.promotion.costs import measure_costs
 from include.promotion.decision_page import render_decision
 from include.promotion.gate import Limits, decide
-from include.promotion.gate_photos import describe_photos, list_free_photos
+from include.promotion.gate_photos import describe_photos, list_free_photos, on_test
 from include.promotion.margin import margin_for
 from include.promotion.publish_decision import publish_decision
 from include.promotion.scoring import Contender, load_contender, score_photos
@@ -34,30 +34,39 @@ log = logging.getLogger(__name__)
 
 ONE_SPLIT = "each picture is on one split"
 MODULES = ("differences", "gate", "gate_photos", "gate_words")
-CODE = ("include.evaluation.metrics", *(f"include.promotion.{name}" for name in MODULES))  # that decides
+CODE = (  # that decides
+    *(f"include.evaluation.{name}" for name in ("metrics", "slices", "slice_properties")),
+    *(f"include.promotion.{name}" for name in MODULES),
+)
 MEASURED = 60  # photos on which latency and memory are measured
 
 
-def compare_and_decide(store: ObjectStore, run: str, params: RetrainParams, settings: Settings) -> Decision:
-    """Task: the gate. It decides once about a challenger by the same rules, however often the task is repeated."""
+def compare_and_decide(
+    store: ObjectStore, run: str, params: RetrainParams, settings: Settings, *, run_url: str = ""
+) -> Decision:
+    """Task: the gate. It decides once about a challenger by the same rules, however often the task is repeated.
+
+    ``run_url`` is where a person finds the run; the page of the decision leads there.
+    """
     client, (evaluation, challenger) = connect(settings), read_results(store, run)
     published = read_published(store, run, evaluation["dataset"])
     photos = list_free_photos(store, run)
-    test = photos[photos["split"] == "test"].reset_index(drop=True)
+    test = on_test(photos)
     limits = limits_of(params, settings, photos=len(test))
     judged = json_sha256(test[["key", "label", "status"]].astype(str).to_numpy().tolist())
     made_from = [challenger.sha256, evaluation["dataset"], judged, asdict(limits)]
     digest = fingerprint(made_from, packages=(), code=CODE)
-    key, page = layout.decision(run, digest), layout.decision_page(run, digest)
+    key = layout.decision(run, digest)
     if not store.exists(key):
         about_photos = _about_photos(photos, published)
-        decision, page_body = _compare(store, client, challenger, test, about_photos, limits, settings)
-        store.write(page, page_body)
+        decision, page = _compare(store, client, challenger, test, about_photos, limits, settings, run_url=run_url)
+        store.write(layout.decision_page(run, json_sha256(asdict(decision))), page)
         create_or_read(store, key, to_json(asdict(decision)))
     decision = Decision.of(read_json(store, key))
+    page = store.read(layout.decision_page(run, json_sha256(asdict(decision))))
     write_json(store, layout.run_decision(run), asdict(decision))
-    store.write(layout.run_page(run, "decision.html"), store.read(page))
-    publish_decision(client, evaluation, decision, page=store.read(page).decode())
+    store.write(layout.run_page(run, "decision.html"), page)
+    publish_decision(client, evaluation, decision, page=page.decode())
     if _of_these_inputs(store, client, published, evaluation["mlflow_run"], params, settings):
         mark_decided(store, run, params, settings)
     return decision
@@ -100,6 +109,8 @@ def _compare(
     about_photos: Rule,
     limits: Limits,
     settings: Settings,
+    *,
+    run_url: str,
 ) -> tuple[Decision, bytes]:
     """The decision, and its page."""
     champion, reference = _opponents(client, challenger)
@@ -114,7 +125,9 @@ def _compare(
     found: list[VersionScores | None] = [scores[version] if version else None for version in (champion, reference)]
     photos = describe_photos(store, test)
     decision = decide(photos, scores[challenger], *found, about_photos=about_photos, limits=limits, costs=costs)
-    return decision, render_decision(store, decision, test, scores, settings.question).encode()
+    if reference_version(client) == challenger:
+        decision = replace(decision, next_reference=challenger)  # a cleared run: it was proven before
+    return decision, render_decision(store, decision, test, scores, settings.question, run_url=run_url).encode()
 
 
 def _opponents(client: Mlflow, challenger: ModelVersion) -> tuple[ModelVersion | None, ModelVersion | None]:

@@ -5,12 +5,13 @@ with a line, the seconds that the verdict took; and the end of its input with it
 """
 
 import logging
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,7 +31,7 @@ Process = subprocess.Popen[str]
 def measure_costs(packages: Sequence[Path], photos: Sequence[bytes]) -> list[Cost]:
     """The cost of each package, the verified files of a version; they take turns on each photo.
 
-    Raises TransientError where a process ends early, such as for want of memory.
+    Raises TransientError where a process ends early, such as for want of memory, or gives no number.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -53,21 +54,28 @@ def _running(package: Path) -> Iterator[Process]:
             yield process
         finally:
             process.kill()
+            with suppress(OSError):  # what was written to it and not read
+                _pipe(process.stdin).close()
 
 
 def _ask(process: Process, line: str) -> float:
-    try:
-        _pipe(process.stdin).write(line)
-        _pipe(process.stdin).flush()
-        return float(_pipe(process.stdout).readline())
-    except (OSError, ValueError) as error:
-        problem = f"the process that measures a model ended early, with exit code {process.wait()}"
-        raise TransientError(f"{problem}; the lines above say why, -9 means that memory ran out") from error
+    return _number(process, lambda pipe: print(line, end="", file=pipe, flush=True))
 
 
 def _end(process: Process) -> int:
-    _pipe(process.stdin).close()
-    return int(_pipe(process.stdout).readline())
+    return int(_number(process, lambda pipe: pipe.close()))
+
+
+def _number(process: Process, write: Callable[[IO[str]], None]) -> float:
+    """The number on the next line that the process answers to what is written to it."""
+    try:
+        write(_pipe(process.stdin))
+        return float(_pipe(process.stdout).readline())
+    except (OSError, ValueError) as error:
+        code = process.poll()
+        process.kill()
+        problem = f"the process that measures a model gave no number (exit code {code})"
+        raise TransientError(f"{problem}; the lines above say why, -9 means that memory ran out") from error
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
@@ -96,5 +104,6 @@ def _answer_lines(package: Path, answers: IO[str]) -> None:
 
 
 if __name__ == "__main__":
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not be taken for an answer
-    _answer_lines(Path(sys.argv[1]), answers)
+    own = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    _answer_lines(Path(sys.argv[1]), own)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ from include.question import Question
 from include.records import Comparison, Decision, ModelVersion, VersionScores
 
 SHOWN = 12  # photos, each way
-SMALLEST = 0.02  # change of the squared error of a photo that is worth showing
+SMALLEST = 0.02  # change of the squared error of a photo that is worth showing where the verdict is the same
 BLUE, ORANGE = "#1f5fa8", "#d9822b"
 
 
@@ -27,6 +28,8 @@ def render_decision(
     test: pd.DataFrame,
     scores: Mapping[ModelVersion, VersionScores],
     question: Question,
+    *,
+    run_url: str = "",
 ) -> str:
     """``test`` has the photos of ``scores``, in their order, with the columns key, source and label.
 
@@ -44,6 +47,8 @@ def render_decision(
         summary=summarize(decision),
         compared=compared,
         question=question,
+        run_url=run_url,
+        today=datetime.now(UTC).date().isoformat(),
     )
 
 
@@ -65,24 +70,25 @@ def draw_differences(comparison: Comparison) -> Figure:
 
 
 def _changes(store: ObjectStore, test: pd.DataFrame, new: VersionScores, old: VersionScores) -> dict[str, Any]:
-    """The photos on which the challenger is better, and those on which it is worse, those that changed most first."""
+    """The photos on which the challenger is better, and those on which it is worse.
+
+    Those whose verdict is another come first, and all of them count; then those whose P(positive) changed most.
+    """
     positive = is_positive(test)
     right, before = ((scores.probability >= scores.threshold) == positive for scores in (new, old))
-    changed = test.assign(
-        gain=brier_losses(positive, old.probability) - brier_losses(positive, new.probability),
-        new=new.probability,
-        old=old.probability,
-        flipped=right != before,
-    )
-    better = changed[changed["gain"] >= SMALLEST].sort_values("gain", ascending=False, kind="stable")
-    worse = changed[changed["gain"] <= -SMALLEST].sort_values("gain", kind="stable")
-    return {"better": _shown(store, better), "worse": _shown(store, worse)}
+    gain = brier_losses(positive, old.probability) - brier_losses(positive, new.probability)
+    photos = test.assign(gain=gain, new=new.probability, old=old.probability, flipped=right != before)
+    won, lost = right & ~before, before & ~right
+    better, worse = (gain >= SMALLEST) & (right == before), (gain <= -SMALLEST) & (right == before)
+    return {
+        "better": _shown(store, photos[won | better], ascending=False),
+        "worse": _shown(store, photos[lost | worse], ascending=True),
+    }
 
 
-def _shown(store: ObjectStore, photos: pd.DataFrame) -> dict[str, Any]:
-    """Photos with another verdict come first: they are few, and matter most."""
-    first = photos.sort_values("flipped", ascending=False, kind="stable").head(SHOWN)
-    records: Sequence[dict[str, Any]] = add_pictures(first, small_pictures(store, first["key"]))
+def _shown(store: ObjectStore, photos: pd.DataFrame, *, ascending: bool) -> dict[str, Any]:
+    ordered = photos.sort_values(["flipped", "gain"], ascending=[False, ascending], kind="stable").head(SHOWN)
+    records: Sequence[dict[str, Any]] = add_pictures(ordered, small_pictures(store, ordered["key"]))
     return {"photos": records, "count": len(photos), "flipped": int(photos["flipped"].sum())}
 
 

@@ -8,11 +8,19 @@ import httpx
 
 from include.errors import ModelError, NotDeployed
 from include.lake.base import ObjectStore
-from include.promotion.close_calls import check_permitted
+from include.promotion.close_calls import check_permitted, read_answer
 from include.promotion.comparison import read_decision
-from include.promotion.gate_words import summarize
+from include.promotion.gate_words import describe_run
 from include.records import Decision, ModelVersion
-from include.registry.versions import champion_version, find_version, promote, roll_back_alias, set_reference
+from include.registry.versions import (
+    champion_version,
+    find_version,
+    promote,
+    reference_version,
+    registered_as,
+    roll_back_alias,
+    set_reference,
+)
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 
@@ -28,8 +36,20 @@ def redeploy(store: ObjectStore, run: str, settings: Settings) -> dict[str, str 
     check_permitted(store, run, decision)
     _promote_if_unmoved(client, decision)
     wait_or_roll_back(client, settings, version, replaced=before)
-    set_reference(client, decision.next_reference)  # last: only what serves can become the reference
-    return {"version": version.number, "replaced": before.number if before else None, "decision": summarize(decision)}
+    _move_reference(client, decision)  # last: only what serves can become the reference
+    told = describe_run(decision, read_answer(store, run, decision))
+    return {"version": version.number, "replaced": before.number if before else None, "decision": told}
+
+
+def _move_reference(client: Mlflow, decision: Decision) -> None:
+    """Where somebody has moved it since the decision, or its next version is gone, it stays."""
+    reference, following = reference_version(client), decision.next_reference
+    if reference not in (decision.reference, following):
+        log.warning("`reference` has moved to %s since the gate decided: it stays there", _with_sum(reference))
+    elif following not in (reference, *registered_as(client, following.number)):
+        log.warning("version %s is gone from the registry: `reference` stays", _with_sum(following))
+    else:
+        set_reference(client, following)
 
 
 def wait_or_roll_back(

@@ -1,16 +1,14 @@
 """How much better one model is than another on the same photos, in sure errors per 1,000 of them. Pure."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, t
 
+from include.evaluation.metrics import Bools, Floats
 from include.records import Difference
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 PER = 1000  # photos
 REACH = 1.96  # standard errors of a 95 % interval, for many photos
+SELDOM = 0.9  # how often an equal challenger must pass, at least
 
 
 def brier_losses(is_positive: Bools, probability: Floats) -> Floats:
@@ -39,6 +37,19 @@ def measure_difference(about: str, new: Floats, old: Floats, *, margin: float) -
 def padding_error(photos: int) -> float:
     """What the two more photos add to a standard error, in sure errors per 1,000 photos."""
     return float(2**0.5 * PER / (photos + 2))
+
+
+def sure_errors_within(photos: int, margin: float) -> tuple[int, int]:
+    """How many more photos a challenger that is otherwise equal may get surely wrong: so that it passes, and so that it
+    is a close call.
+    """
+
+    def lose(count: int) -> Difference:
+        return measure_difference("", (np.arange(photos) < count).astype(float), np.zeros(photos), margin=margin)
+
+    undecided = int(margin * photos / PER)
+    passes = [count for count in range(undecided + 1) if lose(count).low > -margin]
+    return max(passes, default=0), undecided
 
 
 def chance_to_pass(spread: float, photos: int, margin: float) -> float:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from include.evaluation.metrics import calibration_error
-from include.promotion.differences import Bools, brier_losses, measure_difference
+from include.evaluation.metrics import Bools, calibration_error
+from include.promotion.differences import brier_losses, measure_difference
 from include.promotion.gate_photos import GatePhotos
-from include.promotion.gate_words import describe_difference, note_limits
+from include.promotion.gate_words import describe_difference, describe_errors, note_limits
 from include.records import (
     CloseCalls,
     Comparison,
@@ -58,7 +58,7 @@ def decide(
     comparisons: tuple[Comparison, ...] = ()
     if all(rule.result == "passed" for rule in rules):
         comparisons = tuple(_compare_all(photos, challenger, champion, reference, limits))
-        rules += [*_floors(photos, challenger, limits), *_about_champion(champion)]
+        rules += [*_floors(photos, challenger, limits), *_not_compared(champion, reference)]
         rules += [rule for comparison in comparisons for rule in _not_worse(comparison)]
         if champion and champion.is_whole:
             rules += [_calibrated(photos, challenger, champion, limits), *_cheap(costs, champion.version, limits)]
@@ -151,15 +151,15 @@ def _floor(name: str, hits: int, of: int, minimum: float) -> Rule:
     return Rule(f"minimum {name}", _passed(value >= minimum), reason)
 
 
-def _about_champion(champion: VersionScores | None) -> list[Rule]:
-    """A rule that passes, and says why nothing is compared with the champion."""
-    name = "not worse than the champion"
+def _not_compared(champion: VersionScores | None, reference: VersionScores | None) -> Iterator[Rule]:
+    """A rule that passes for each version that is not compared with, and says why."""
     if champion is None:
-        return [Rule(name, "passed", "there is no champion yet: floors only")]
-    if champion.is_whole:
-        return []
-    reason = champion.problem or "it gives no score for some photos"
-    return [Rule(name, "passed", f"version {champion.version} cannot be compared with: {reason}")]
+        yield Rule("not worse than the champion", "passed", "there is no champion yet")
+    for role, scores in (("champion", champion), ("reference", reference)):
+        if scores and not scores.is_whole:
+            reason = scores.problem or "it gives no score for some photos"
+            about = f"version {scores.version} cannot be compared with: {reason}"
+            yield Rule(f"not worse than the {role}", "passed", about)
 
 
 def _not_worse(comparison: Comparison) -> list[Rule]:
@@ -168,10 +168,8 @@ def _not_worse(comparison: Comparison) -> list[Rule]:
     result: Result = "passed"
     if overall.low <= -overall.margin:
         result = "failed" if overall.value < -overall.margin else "close call"
-    wrong = f"wrong verdicts: {comparison.wrong} instead of {comparison.wrong_before} of {overall.photos:,}"
-    rules = [
-        Rule(f"not worse than the {comparison.role}", result, f"{describe_difference(overall, other)}; {wrong}"),
-    ]
+    reason = f"{describe_difference(overall, other)}; {describe_errors(comparison)}"
+    rules = [Rule(f"not worse than the {comparison.role}", result, reason)]
     if comparison.slices:
         weakest = min(comparison.slices, key=lambda part: part.high + part.margin)
         harmed = [part for part in comparison.slices if part.high < -part.margin]

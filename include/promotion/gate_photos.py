@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from include.dataset.examples import is_positive
+from include.evaluation.metrics import Bools
 from include.evaluation.slice_properties import read_slice_properties
 from include.evaluation.slices import cut_by_property
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_table
-from include.promotion.differences import Bools
 from include.records import UPLOADS
 from include.status import Status
 
@@ -36,7 +36,10 @@ def list_free_photos(store: ObjectStore, run: str) -> pd.DataFrame:
 
 def list_test_photos(store: ObjectStore, run: str) -> pd.DataFrame:
     """Those of the test split."""
-    photos = list_free_photos(store, run)
+    return on_test(list_free_photos(store, run))
+
+
+def on_test(photos: pd.DataFrame) -> pd.DataFrame:
     return photos[photos["split"] == "test"].reset_index(drop=True)
 
 

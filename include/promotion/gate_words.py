@@ -2,33 +2,62 @@
 
 from collections.abc import Iterator, Sequence
 
-from include.promotion.differences import PER, REACH, chance_to_pass, padding_error
-from include.records import Comparison, Decision, Difference
+from include.promotion.differences import PER, REACH, SELDOM, chance_to_pass, padding_error, sure_errors_within
+from include.records import Answer, Comparison, Decision, Difference
 
-OFTEN_ENOUGH = 0.9  # runs in which an equal challenger passes
+NO_REASON = "no reason given"
 
 
 def describe_difference(difference: Difference, other: str) -> str:
     """A difference to ``other`` with its interval and margin."""
     low, high = _more_or_fewer(difference.low), _more_or_fewer(difference.high)
-    interval = f"95 % interval: {low} to {high}"
     value = f"{abs(difference.value):.1f} sure errors {_word(difference.value)} per 1,000 photos than {other}"
-    return f"{value} ({interval}; margin {difference.margin:.1f})"
+    return f"{value} (95 % interval: {low} to {high}; margin {difference.margin:.1f})"
+
+
+def describe_errors(comparison: Comparison) -> str:
+    """The wrong verdicts of both, which people understand best."""
+    photos, counts = comparison.overall.photos, (comparison.wrong, comparison.wrong_before)
+    now, before = (f"{PER * count / photos:.1f}" for count in counts)
+    return f"wrong verdicts per 1,000 photos: {now} instead of {before} ({counts[0]} and {counts[1]} of {photos:,})"
 
 
 def summarize(decision: Decision) -> str:
-    """One sentence: what was decided, and why."""
+    """One sentence: what the gate found, and why."""
     subject = f"Version {decision.challenger}"
     failed = [rule for rule in decision.rules if rule.result == "failed"]
     if failed:
         return f"{subject} is not better. {failed[0].name}: {failed[0].reason}."
     if not decision.comparisons:
-        return f"{subject} is good enough by the floors; there is nothing to compare it with."
-    first = min(decision.comparisons, key=lambda comparison: comparison.overall.low)
-    compared = describe_difference(first.overall, f"version {first.against}")
+        return f"{subject} reaches the floors; there is no model to compare it with."
+    least = min(decision.comparisons, key=lambda comparison: comparison.overall.low)
+    compared = f"{describe_difference(least.overall, f'version {least.against}')}; {describe_errors(least)}"
     if decision.outcome == "close call":
-        return f"{subject} is a close call: {compared}. The photos cannot settle it."
-    return f"{subject} is no worse: {compared}."
+        return f"{subject} is a close call, which the photos cannot settle: {compared}."
+    return f"{subject} is not worse beyond the margin: {compared}."
+
+
+def describe_run(decision: Decision, answer: Answer | None = None) -> str:
+    """The same, and what follows from it."""
+    return f"{summarize(decision)} {_what_follows(decision, answer)}"
+
+
+def describe_answer(answer: Answer) -> str:
+    """Who answered what in a close call, for people; without the reason."""
+    if not answer.answered_by:
+        return "nobody answered in time, so the champion stays"
+    if answer.promote and not answer.counts:
+        return f"{answer.answered_by} promoted it, too late: the champion had moved on, and stays"
+    return f"{'promoted' if answer.promote else 'kept back'} by {answer.answered_by}"
+
+
+def _what_follows(decision: Decision, answer: Answer | None) -> str:
+    if answer and answer.answered_by:
+        return f"It was {describe_answer(answer)}: {answer.why or NO_REASON}."
+    if answer:
+        return f"{describe_answer(answer).capitalize()}."
+    follows = {"promote": "It is promoted.", "keep": "The champion stays.", "ask": "A person is asked."}
+    return follows[decision.action]
 
 
 def note_limits(comparisons: Sequence[Comparison], positives: int) -> Iterator[str]:
@@ -42,17 +71,18 @@ def note_limits(comparisons: Sequence[Comparison], positives: int) -> Iterator[s
         f"better; of those worse by twice the margin practically none. A loss is proven from "
         f"{REACH * overall.standard_error:.1f} on."
     )
+    passes, undecided = sure_errors_within(photos, margin)
     yield (
-        f"It cannot see a weakness on few photos: {int(margin * photos / PER)} of the {photos:,} test photos "
-        f"({positives:,} of them positive) may turn from surely right to surely wrong within the margin. Slices show "
-        "only what they are cut by."
+        f"It cannot see a weakness on few photos. A challenger that is otherwise equal passes with {passes} more sure "
+        f"errors on these {photos:,} photos ({positives:,} of them positive), and is a close call with up to "
+        f"{undecided}. Slices show only what they are cut by."
     )
     spread = max(0.0, overall.standard_error**2 - padding_error(photos) ** 2) ** 0.5
-    passes = chance_to_pass(spread, photos, margin)
-    if passes < OFTEN_ENOUGH:
+    chance = chance_to_pass(spread, photos, margin)
+    if chance < SELDOM:
         yield (
             f"These two models differ so much from photo to photo that even an equal challenger would pass in only "
-            f"{100 * passes:.0f} of 100 runs: set CAT_GATE__MARGIN higher, or add photos to the lake."
+            f"{100 * chance:.0f} of 100 runs: set CAT_GATE__MARGIN higher, or add photos to the lake."
         )
 
 
@@ -62,7 +92,3 @@ def _more_or_fewer(value: float) -> str:
 
 def _word(value: float) -> str:
     return "fewer" if value > 0 else "more"
-
-
-def describe_outcome(decision: Decision) -> str:
-    return "a close call" if decision.outcome == "close call" else decision.outcome

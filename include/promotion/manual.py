@@ -66,16 +66,19 @@ def promote_version(client: Mlflow, number: str, settings: Settings, *, as_refer
     version, before = find_version(client, number), champion_version(client)
     with tempfile.TemporaryDirectory() as scratch:
         download_and_verify(client, version, Path(scratch), settings.question)
-    if as_reference:
-        set_reference(client, version)
-    if before == version:
-        return f"version {number} is champion already"
-    promote(client, version, replaces=before)
-    message = f"version {number} is champion; it replaced {before or 'none'}"
-    if not _runs(settings):
-        return f"{message}. No model server answers at {settings.live_url}; the next one to start will serve it"
-    wait_or_roll_back(client, settings, version, replaced=before)
-    return f"{message} and is live"
+    message = f"version {number} is champion already"
+    if before != version:
+        promote(client, version, replaces=before)
+        message = f"version {number} is champion; it replaced {before or 'none'}"
+        if _runs(settings):
+            wait_or_roll_back(client, settings, version, replaced=before)
+            message += " and is live"
+        else:
+            message += f". No model server answers at {settings.live_url}; the next one to start will serve it"
+    if not as_reference:
+        return message
+    set_reference(client, version)  # last: a version that the server rejects must not become the reference
+    return f"{message}. It is the reference, too"
 
 
 def _runs(settings: Settings) -> bool:

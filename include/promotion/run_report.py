@@ -8,8 +8,9 @@ from include.errors import DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json
+from include.promotion.close_calls import read_answer
 from include.promotion.comparison import read_decision
-from include.promotion.gate_words import summarize
+from include.promotion.gate_words import describe_run
 from include.registry.versions import champion_version
 from include.settings import Settings
 from include.training.mlflow_runs import connect
@@ -37,7 +38,7 @@ def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
         "test": evaluation["slices"]["base"],
         "sources": evaluation["sources"],
         "decision": asdict(decision),
-        "summary": summarize(decision),
+        "summary": describe_run(decision, read_answer(store, run, decision)),
         "champion": champion and champion.number,
     }
     write_json(store, layout.run_report(run), result)

@@ -34,7 +34,11 @@ class Contender:
             return
         try:
             answers = self.model.predict(photos)
+        except MemoryError:  # the machine, not the version: to be tried again
+            raise
         except Exception as error:  # its files are here and verified: whatever it raises is its own fault
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's word for the same
+                raise
             self.problem = f"it fails on photos: {str(error)[:200]}"
             return
         self.probability.append(answers["probability"].to_numpy(float))
@@ -65,4 +69,6 @@ def score_photos(contenders: Sequence[Contender], store: ObjectStore, keys: pd.S
         photos = pd.DataFrame({"image": list(read_many(store, batch))})
         for contender in contenders:
             contender.answer(photos)
+    for contender in contenders:
+        contender.model = None  # what comes next needs the memory
     return [contender.scores() for contender in contenders]

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -94,6 +94,13 @@ def find_version(client: Mlflow, number: str) -> ModelVersion:
     return identify(_registered(client, number))
 
 
+def registered_as(client: Mlflow, number: str) -> list[ModelVersion]:
+    """The version that has this number now, if there is one."""
+    with suppress(ModelError):
+        return [find_version(client, number)]
+    return []
+
+
 def identify(registered: Registered) -> ModelVersion:
     """What a version of MLflow's registry is; one without a sum is none of ours, and is refused before it is loaded."""
     return ModelVersion(str(registered.version), registered.tags.get(SUM_TAG, ""))
@@ -132,9 +139,7 @@ def champion_dataset(client: Mlflow) -> str | None:
 def predecessor_of(client: Mlflow, version: ModelVersion) -> ModelVersion | None:
     """What a version replaced when it became champion; none for the first one, and where that is gone."""
     replaced = _registered(client, version.number).tags.get(REPLACES_TAG)
-    with suppress(ModelError):
-        return find_version(client, replaced) if replaced else None
-    return None
+    return next(iter(registered_as(client, replaced)), None) if replaced else None
 
 
 def promote(client: Mlflow, version: ModelVersion, *, replaces: ModelVersion | None) -> None:
@@ -174,6 +179,13 @@ def tag_version(client: Mlflow, version: ModelVersion, tags: Mapping[str, str]) 
     with _unless_gone():
         for name, value in tags.items():
             client.set_model_version_tag(client.name, version.number, name, value)
+
+
+def untag_version(client: Mlflow, version: ModelVersion, names: Sequence[str]) -> None:
+    """Take tags away from a version that may not have them, or be gone."""
+    with _unless_gone():
+        for name in {*names} & set(client.get_model_version(client.name, version.number).tags):
+            client.delete_model_version_tag(client.name, version.number, name)
 
 
 @contextmanager

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 BODY = """{{ ti.xcom_pull(task_ids="release.gate", key="summary") }}
 
-The page of the decision shows the figures and the photos on which the two models differ: in MLflow, the run of this
-version, under *Artifacts*, `evaluation/decision.html`; in the lake `runs/<run>/decision.html`. The next run waits for
-your answer. Without one in time the champion stays."""
+[The page of the decision]({{ ti.xcom_pull(task_ids="release.gate", key="page") }}) shows the figures, and the photos
+on which the models differ. Without an answer within HOURS hours the champion stays; the next run waits until then."""
 
 
 def ask_person() -> "HITLOperator":
@@ -28,7 +27,7 @@ def ask_person() -> "HITLOperator":
     return HITLOperator(
         task_id="ask_person",
         subject="Close call: promote version {{ ti.xcom_pull(task_ids='train.register') }}?",
-        body=BODY,
+        body=BODY.replace("HOURS", f"{SETTINGS.gate.answer_hours:g}"),
         options=[PROMOTE, KEEP],
         defaults=KEEP,
         params={"why": Param("", type="string", title="Why", description="One sentence; it stays with the version.")},

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import Asset, Param
 from pendulum import datetime
@@ -31,6 +32,12 @@ DAG_ARGS: dict[str, Any] = {
 TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5}
 # Events may be lost or doubled: whoever gets one asks the registry. https://github.com/apache/airflow/issues/56050
 CHAMPION = Asset(f"{SETTINGS.question.name}/champion")
+
+
+def run_url(run_id: str) -> str:
+    """Where a person finds a run of ``retrain``."""
+    return f"{SETTINGS.airflow_url}/dags/retrain/runs/{quote(run_id)}"
+
 
 _DEFAULTS = RetrainParams(
     images_per_source=SETTINGS.images_per_source,

@@ -19,12 +19,13 @@ from include.settings import ROOT
 
 SHARDS = (0, 1, 3)
 ENDS = ("better", "not better", "redeploy fails", "a person promotes", "a person keeps")
+TOO_SMALL = "test split too small"
 
 WALK = """
 import json, os, sys
 from importlib import import_module
 from airflow.dag_processing.dagbag import DagBag
-from include.errors import ModelError
+from include.errors import DatasetError, ModelError
 from include.records import KEEP, PROMOTE, Answer, Decision, ModelVersion, Rule
 from airflow.providers.standard.operators.hitl import HITLOperator
 
@@ -60,12 +61,15 @@ def walk(shards, end):
     answer("include.promotion.evaluate.evaluate", {"threshold": 0.5})
     answer("include.promotion.register.register_version", "2")
     answer("include.validation.model.check_model", {"warnings": ["weak"]})
-    answer("include.promotion.margin.check_test_split", 4.0)
+    too_small = DatasetError("the lake has 20 test photos")
+    answer("include.promotion.margin.check_test_split", too_small if end == "test split too small" else 4.0)
     answer("include.promotion.comparison.compare_and_decide", decide(end))
     # nobody can answer in dag.test(); tests/functional/test_gate_runs.py does, by REST
     HITLOperator.execute = lambda self, context: {"chosen_options": [PROMOTE if end == "a person promotes" else KEEP]}
     promotes = end == "a person promotes"
-    answer("include.promotion.close_calls.take_answer", Answer(promotes, "a sum", "another", "ann", "", "today"))
+    given = Answer(promotes, True, "a sum", "another", "ann", "", "today")
+    answer("include.promotion.close_calls.take_answer", (decide(end), given))
+    answer("include.promotion.publish_decision.decision_url", "http://mlflow/page")
     answer("include.promotion.close_calls.failed_rules", ["too bad"])
     failure = ModelError("the server rejects it")
     answer("include.promotion.deploy.redeploy", failure if end == "redeploy fails" else {"version": "2"})
@@ -79,7 +83,7 @@ def walk(shards, end):
 print("RESULT" + json.dumps([walk(*case) for case in json.loads(sys.argv[1])]))
 """
 
-CASES = [*((1, end) for end in ENDS), (0, "better"), (3, "better"), (0, "nothing new")]
+CASES = [*((1, end) for end in ENDS), (0, "better"), (3, "better"), (0, "nothing new"), (0, TOO_SMALL)]
 Task = tuple[str, int, str]  # id, map index, state
 Walked = dict[tuple[int, str], tuple[str, list[Task]]]
 
@@ -135,6 +139,13 @@ def test_describe_runs_once_per_shard_and_none_skips_nothing_else(walked: Walked
     described = [state for task, _, state in tasks if task == "collect.describe"]
     assert described == (["success"] * shards or ["skipped"])
     assert states(tasks)["check.deduplicate"] == "success"
+
+
+def test_a_test_split_too_small_for_the_margin_fails_before_anything_is_trained(walked: Walked) -> None:
+    state, tasks = walked[0, TOO_SMALL]
+    found = states(tasks)
+    assert (state, found["check.publish_dataset"]) == ("failed", "failed")
+    assert found["train.tune"] == found["train.train"] == found["release.gate"] == "upstream_failed"
 
 
 def test_nothing_new_skips_all_the_rest_and_is_no_failure(walked: Walked) -> None:

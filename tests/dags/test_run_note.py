@@ -1,6 +1,7 @@
 """The note of a run, written by Airflow's REST API; the server here is a stand-in that keeps what it is sent."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,9 +76,25 @@ def test_an_api_that_refuses_costs_only_the_note(api: Api, status: int, caplog: 
     assert "s3cret" not in caplog.text
 
 
-def test_without_a_connection_there_is_no_note(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_connection_there_is_no_note(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def missing(name: str) -> None:
         raise AirflowNotFoundException(name)
 
     monkeypatch.setattr(Connection, "get", missing)
+    with caplog.at_level(logging.INFO):
+        set_run_note(RUN, "a note")
+    assert "there is no connection airflow_api" in caplog.text
+
+
+def test_a_store_of_secrets_that_fails_costs_only_the_note(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def denied(name: str) -> None:
+        raise PermissionError("s3cret")
+
+    monkeypatch.setattr(Connection, "get", denied)
     set_run_note(RUN, "a note")
+    assert "the run gets no note: PermissionError" in caplog.text
+    assert "s3cret" not in caplog.text

@@ -9,7 +9,7 @@ import pytest
 from include.dataset.manifest import read_manifest
 from include.ingestion.reviews import save_review
 from include.lake import layout
-from include.lake.formats import read_json, to_json
+from include.lake.formats import json_sha256, read_json, to_json
 from include.promotion.comparison import read_decision
 from include.promotion.manual import promote_version
 from include.question import POSITIVE
@@ -48,7 +48,7 @@ def test_the_first_model_is_the_reference(loop: Loop, runs: Runs) -> None:
     runs["first"], _ = loop.run("retrain")
     assert decision_of(loop, runs["first"]).outcome == "better"
     assert champion_version(loop.client) == reference_version(loop.client) == find_version(loop.client, "1")
-    assert note_of(loop, runs["first"]).startswith("Version 1 is good enough by the floors")
+    assert note_of(loop, runs["first"]).startswith("Version 1 reaches the floors")
 
 
 def test_an_equal_model_is_promoted_and_the_reference_stays(loop: Loop, runs: Runs) -> None:
@@ -81,6 +81,7 @@ def test_in_a_close_call_a_person_is_asked_and_the_next_run_waits(loop: Loop, ru
     assert details["subject"] == "Close call: promote version 2?"
     assert details["options"] == [PROMOTE, KEEP]
     assert "Version 2 is a close call" in details["body"]
+    assert "/artifacts/evaluation/decision.html" in details["body"]
 
 
 def test_the_answer_is_followed_and_who_and_why_are_kept(loop: Loop, runs: Runs) -> None:
@@ -92,7 +93,7 @@ def test_the_answer_is_followed_and_who_and_why_are_kept(loop: Loop, runs: Runs)
     assert live(loop.live_url)["sha256"] == version.sha256
     tags = loop.client.get_model_version(loop.client.name, "2").tags
     assert (tags["close_call"], tags["close_call_why"]) == ("promoted by admin", "the lost photos are drawings")
-    assert note_of(loop, runs["equal"]) == "A close call, promoted by admin: the lost photos are drawings"
+    assert note_of(loop, runs["equal"]).endswith("It was promoted by admin: the lost photos are drawings.")
     assert follow(loop.stack, loop.api, "retrain", runs["waiting"]) == "success", "it has waited"
 
 
@@ -105,6 +106,7 @@ def test_an_answer_does_not_count_once_the_champion_has_moved_on(loop: Loop, run
     answer(loop, runs["waiting"], PROMOTE, why="it looks fine")
     assert follow(loop.stack, loop.api, "retrain", runs["waiting"]) == "success"
     assert loop.states("retrain", runs["waiting"])["release.keep_champion"] == "success"
+    assert "promoted it, too late: the champion had moved on" in note_of(loop, runs["waiting"])
     assert champion_version(loop.client) == find_version(loop.client, "1")
 
 
@@ -139,6 +141,7 @@ def plant_close_call(loop: Loop, run: str) -> None:
     decision = Decision.of(read_json(loop.lake, key))
     rule = Rule("not worse than the champion", "close call", "planted by a test")
     close = replace(decision, outcome="close call", rules=(*decision.rules, rule))
+    loop.lake.write(layout.decision_page(run, json_sha256(asdict(close))), b"planted by a test")
     loop.lake.write(key, to_json(asdict(close)))
 
 

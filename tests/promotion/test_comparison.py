@@ -15,7 +15,7 @@ from include.ingestion.base_sets import claim_lake
 from include.ingestion.snapshot import anything_new, snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore
-from include.lake.formats import read_json, read_table, to_json, write_json, write_table
+from include.lake.formats import json_sha256, read_json, read_table, to_json, write_json, write_table
 from include.lake.local import LocalStore
 from include.promotion import comparison
 from include.promotion.cleared import check_champion_unmoved
@@ -23,7 +23,7 @@ from include.promotion.close_calls import failed_rules
 from include.promotion.comparison import read_decision
 from include.question import NEGATIVE, POSITIVE
 from include.records import CONTRACT, Cost, Decision, ModelVersion, RetrainParams
-from include.registry.versions import champion_version, promote
+from include.registry.versions import champion_version, promote, set_reference, tag_version
 from include.settings import Policy, Quality, Settings
 from include.status import Status
 from include.training.fingerprint import training_digest
@@ -127,7 +127,7 @@ def test_the_decision_is_recorded_in_the_lake_and_in_mlflow(
     assert "Apache License 2.0" in description
     assert "| average precision | 0.912 | 0.800 to 1.000 |" in description
     assert "**Version" in description
-    assert "nothing to compare it with.**" in description
+    assert "no model to compare it with.**" in description
     assert f"runs/{mlflow_run}/artifacts/evaluation/decision.html" in description
     assert "- minimum recall: passed. recall 1.000 (4 of 4)" in description
     assert "cat-retrain promote VERSION" in client.get_registered_model(client.name).description
@@ -180,6 +180,61 @@ def test_a_worse_model_is_not_better_and_the_champion_stays(
     assert any("precision 0.000 (0 of 8), at least 0.700" in reason for reason in failed_rules(lake, RUN))
     assert f"per 1,000 photos than version {old}" in reason_of(decision, "not worse than the champion")
     assert champion_version(client) == old
+
+
+def test_champion_and_reference_are_two_comparisons(
+    client: Mlflow,
+    lake: LocalStore,
+    evaluated: Evaluated,
+    old: ModelVersion,
+    new: ModelVersion,
+    other: ModelVersion,
+    costs: list[Cost],
+) -> None:
+    promote(client, old, replaces=None)
+    set_reference(client, other)
+    costs[0] = Cost(0.05, 10**9)  # the challenger's comes first
+    evaluated(new)
+    decision = compare_and_decide(lake)
+    assert [(each.role, each.against) for each in decision.comparisons] == [("champion", old), ("reference", other)]
+    assert (decision.predecessor, decision.reference, decision.next_reference) == (old, other, other)
+    assert [rule.name for rule in decision.rules if rule.result == "failed"] == ["as fast as the champion"]
+    assert "within 50 ms, with version" in reason_of(decision, "as fast as the champion")
+    tags = client.get_model_version(client.name, new.number).tags
+    assert tags["difference"].startswith("+0.0 (-")
+
+
+def test_a_cleared_run_whose_challenger_is_the_reference_leaves_it_so(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, old: ModelVersion, new: ModelVersion
+) -> None:
+    promote(client, old, replaces=None)
+    promote(client, new, replaces=old)
+    set_reference(client, new)
+    evaluated(new)
+    decision = compare_and_decide(lake)
+    assert (decision.predecessor, decision.next_reference) == (old, new)
+
+
+def test_the_page_of_the_decision_is_that_of_the_one_that_stands(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, mlflow_run: str, new: ModelVersion, tmp_path: Path
+) -> None:
+    evaluated(new)
+    compare_and_decide(lake)
+    page = lake.read(layout.run_page(RUN, "decision.html")).decode()
+    logged = Path(client.download_artifacts(mlflow_run, "evaluation/decision.html", str(tmp_path)))
+    assert logged.read_text() == page
+    assert f"The gate let version {new} serve" in page
+
+
+def test_tags_of_an_earlier_decision_go(
+    client: Mlflow, lake: LocalStore, evaluated: Evaluated, new: ModelVersion
+) -> None:
+    tag_version(client, new, {"close_call": "kept back by ann", "close_call_why": "-", "difference": "-1"})
+    evaluated(new)
+    compare_and_decide(lake)
+    tags = client.get_model_version(client.name, new.number).tags
+    assert {"close_call", "close_call_why", "difference"} & set(tags) == set()
+    assert tags["decision"] == "better"
 
 
 def test_the_first_decision_about_a_version_stands_whoever_is_champion_later(
@@ -265,16 +320,19 @@ def test_of_two_gates_at_once_the_first_to_write_decides(
 ) -> None:
     evaluated(new)
     first = decided(new, None, outcome="not better")
+    page = layout.decision_page(RUN, json_sha256(asdict(first)))
     exists = lake.exists
 
     def twin_writes(key: str) -> bool:
         found = exists(key)
         if not found and "/decisions/" in key:
+            lake.write(page, b"the twin's page")
             lake.create(key, to_json(asdict(first)))
         return found
 
     monkeypatch.setattr(type(lake), "exists", lambda _, key: twin_writes(key))
     assert compare_and_decide(lake) == first
+    assert lake.read(layout.run_page(RUN, "decision.html")) == b"the twin's page"
 
 
 def test_after_a_kill_between_decision_and_mlflow_the_next_try_completes(
@@ -352,7 +410,7 @@ def test_without_a_champion_that_was_deleted_only_the_floors_count(
     decision = compare_and_decide(lake)
     assert decision.outcome == "better"
     assert decision.predecessor is None
-    assert "floors only" in reason_of(decision, "not worse than the champion")
+    assert reason_of(decision, "not worse than the champion") == "there is no champion yet"
 
 
 def test_a_challenger_that_is_champion_already_is_compared_with_what_it_replaced(

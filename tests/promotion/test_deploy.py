@@ -10,14 +10,15 @@ from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
 from include.promotion import deploy
 from include.promotion.close_calls import failed_rules, take_answer
+from include.promotion.gate_words import describe_run
 from include.records import KEEP, PROMOTE, Answer, CloseCalls, ModelVersion
-from include.registry.versions import ALIAS, champion_version, predecessor_of, promote, reference_version
+from include.registry.versions import ALIAS, champion_version, predecessor_of, promote, reference_version, set_reference
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from tests.models import add_version
 from tests.promotion.conftest import RUN, LiveStandIn, killed_at, write_decision
 
-GOOD_ENOUGH = "Version {} is good enough by the floors; there is nothing to compare it with."
+GOOD_ENOUGH = "Version {} reaches the floors; there is no model to compare it with. It is promoted."
 
 
 def redeploy(lake: ObjectStore) -> dict[str, str | None]:
@@ -77,7 +78,7 @@ def test_a_model_that_is_not_better_is_not_deployed(
         ("keep", True, "is a close call: it is not deployed"),
         ("promote", None, None),
         ("ask", None, "is a close call: it is not deployed"),
-        ("ask", False, "is a close call, and ann kept it back: it is not deployed"),
+        ("ask", False, "is a close call \\(kept back by ann\\): it is not deployed"),
         ("ask", True, None),
     ],
 )
@@ -119,8 +120,11 @@ def test_an_answer_after_the_champion_moved_on_does_not_count(
 ) -> None:
     client.set_registered_model_alias(client.name, ALIAS, other.number)
     write_decision(lake, new, old, outcome="close call", close_calls="ask")
-    assert not answer(lake, promote=True).promote
-    with pytest.raises(ModelError, match="and ann kept it back"):
+    given = answer(lake, promote=True)
+    assert (given.promote, given.counts) == (True, False)
+    told = "ann promoted it, too late: the champion had moved on, and stays"
+    assert client.get_model_version(client.name, new.number).tags["close_call"] == told
+    with pytest.raises(ModelError, match=told):
         redeploy(lake)
     assert champion_version(client) == other
 
@@ -133,9 +137,10 @@ def test_who_answered_and_why_stand_beside_the_version(
     answer(lake, promote=False)
     tags = client.get_model_version(client.name, new.number).tags
     assert (tags["close_call"], tags["close_call_why"]) == ("kept back by ann", "the lost photos are worse")
-    assert failed_rules(lake, RUN)[-1] == "ann answered: the lost photos are worse"
+    assert failed_rules(lake, RUN)[-1] == "kept back by ann: the lost photos are worse"
     nobody: dict[str, Any] = {"chosen_options": [KEEP], "params_input": {}, "responded_by_user": None}
-    assert take_answer(lake, RUN, nobody, Settings()).answered_by == "nobody in time"
+    decision, late = take_answer(lake, RUN, nobody, Settings())
+    assert describe_run(decision, late).endswith("Nobody answered in time, so the champion stays.")
 
 
 def answer(lake: ObjectStore, *, promote: bool) -> Answer:
@@ -143,7 +148,7 @@ def answer(lake: ObjectStore, *, promote: bool) -> Answer:
     user = {"id": "7", "name": "ann"}
     chosen = [PROMOTE if promote else KEEP]
     given = {"chosen_options": chosen, "params_input": {"why": "the lost photos are worse"}, "responded_by_user": user}
-    return take_answer(lake, RUN, given, Settings())
+    return take_answer(lake, RUN, given, Settings())[1]
 
 
 def test_the_reference_is_set_once_the_version_serves(
@@ -156,6 +161,26 @@ def test_the_reference_is_set_once_the_version_serves(
     assert reference_version(client) is None
     redeploy(lake)
     assert (champion_version(client), reference_version(client)) == (new, old)
+
+
+@pytest.mark.parametrize("moved", ["by a person", "gone"])
+def test_a_reference_that_moved_since_the_decision_stays(
+    client: Mlflow,
+    live: LiveStandIn,
+    lake: LocalStore,
+    old: ModelVersion,
+    new: ModelVersion,
+    other: ModelVersion,
+    moved: str,
+) -> None:
+    client.set_registered_model_alias(client.name, ALIAS, old.number)
+    gone = ModelVersion(old.number, "of a registry before this one")
+    write_decision(lake, new, old, next_reference=gone if moved == "gone" else new)
+    if moved == "by a person":
+        set_reference(client, other)
+    redeploy(lake)
+    assert champion_version(client) == new
+    assert reference_version(client) == (other if moved == "by a person" else None)
 
 
 def test_a_version_that_is_not_served_does_not_become_the_reference(

@@ -42,7 +42,11 @@ def test_it_is_at_least_four_standard_errors_and_an_equal_challenger_passes(phot
     assert margin >= 4 * spread
     assert chance_to_pass(spread, photos, margin) == pytest.approx(0.98)
     assert smallest_margin(photos + 1, settings) < margin
-    assert photos_needed(margin, settings) == photos
+    assert photos_needed(margin, settings) <= photos
+    needed = photos_needed(margin / 2, settings)
+    assert (
+        smallest_margin(needed, settings, passes=0.9) <= margin / 2 < smallest_margin(needed - 1, settings, passes=0.9)
+    )
 
 
 @pytest.mark.parametrize(("margin", "fits"), [(None, True), (5.0, True), (4.4, True), (4.2, False), (0.5, False)])
