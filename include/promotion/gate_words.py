@@ -52,10 +52,10 @@ def describe_answer(answer: Answer) -> str:
 
 
 def _what_follows(decision: Decision, answer: Answer | None) -> str:
-    if answer and answer.answered_by:
-        return f"It was {describe_answer(answer)}: {answer.why or NO_REASON}."
     if answer:
-        return f"{describe_answer(answer).capitalize()}."
+        told = describe_answer(answer)
+        reason = f" Reason: {answer.why}." if answer.why else ""
+        return f"{told[0].upper()}{told[1:]}.{reason}"
     follows = {"promote": "It is promoted.", "keep": "The champion stays.", "ask": "A person is asked."}
     return follows[decision.action]
 

@@ -93,7 +93,7 @@ def test_the_answer_is_followed_and_who_and_why_are_kept(loop: Loop, runs: Runs)
     assert live(loop.live_url)["sha256"] == version.sha256
     tags = loop.client.get_model_version(loop.client.name, "2").tags
     assert (tags["close_call"], tags["close_call_why"]) == ("promoted by admin", "the lost photos are drawings")
-    assert note_of(loop, runs["equal"]).endswith("It was promoted by admin: the lost photos are drawings.")
+    assert note_of(loop, runs["equal"]).endswith("Promoted by admin. Reason: the lost photos are drawings.")
     assert follow(loop.stack, loop.api, "retrain", runs["waiting"]) == "success", "it has waited"
 
 
@@ -106,7 +106,7 @@ def test_an_answer_does_not_count_once_the_champion_has_moved_on(loop: Loop, run
     answer(loop, runs["waiting"], PROMOTE, why="it looks fine")
     assert follow(loop.stack, loop.api, "retrain", runs["waiting"]) == "success"
     assert loop.states("retrain", runs["waiting"])["release.keep_champion"] == "success"
-    assert "promoted it, too late: the champion had moved on" in note_of(loop, runs["waiting"])
+    assert "Admin promoted it, too late: the champion had moved on" in note_of(loop, runs["waiting"])
     assert champion_version(loop.client) == find_version(loop.client, "1")
 
 

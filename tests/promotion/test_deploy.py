@@ -10,6 +10,7 @@ from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
 from include.promotion import deploy
 from include.promotion.close_calls import failed_rules, take_answer
+from include.promotion.comparison import read_decision
 from include.promotion.gate_words import describe_run
 from include.records import KEEP, PROMOTE, Answer, CloseCalls, ModelVersion
 from include.registry.versions import ALIAS, champion_version, predecessor_of, promote, reference_version, set_reference
@@ -124,6 +125,10 @@ def test_an_answer_after_the_champion_moved_on_does_not_count(
     assert (given.promote, given.counts) == (True, False)
     told = "ann promoted it, too late: the champion had moved on, and stays"
     assert client.get_model_version(client.name, new.number).tags["close_call"] == told
+    said = describe_run(read_decision(lake, RUN), given)
+    assert said.endswith(
+        "Ann promoted it, too late: the champion had moved on, and stays. Reason: the lost photos are worse."
+    )
     with pytest.raises(ModelError, match=told):
         redeploy(lake)
     assert champion_version(client) == other
