@@ -44,6 +44,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 def test_the_list_shows_every_version_with_its_alias(client: Mlflow, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = add_version(run="listed first"), add_version(run="listed second")
+    capsys.readouterr()  # what MLflow said on the way
     promote(client, old, replaces=None)
     promote(client, new, replaces=old)
     set_reference(client, old)
