@@ -5,30 +5,25 @@ python -m bench.data_quality [--photos FOLDER] [--help]
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench import measurement
-from bench.document import number, spell, table
+from bench.document import number, table
 from bench.flipped_labels import keys_with_issues, measure_flipped_labels, sum_draws
-from bench.lakes import copy, fill
-from bench.machine import describe_machine
+from bench.lakes import copy, fill, prepare
 from bench.measurement import Job, say
 from bench.planted_near_duplicates import EDITS, measure_near_duplicates
 from bench.poisoned_uploads import THRESHOLDS, measure_poisoning, withdraw_photos
 from bench.question import SOURCES
 from include.lake.local import LocalStore
-from include.settings import ROOT, SAMPLE, Settings
+from include.promotion.gate_words import shorten
+from include.settings import ROOT, Settings
 
-# The settings that the results depend on.
-DECIDING = ("network", "l2_penalty", "epochs", "images_per_source", "seed")
 DOCUMENT = ROOT / "docs" / "data-checks.md"
-DRAWINGS = "drawings of our own code: these results say nothing about photos"
 NEAR_DUPLICATES = """\
 For each of {photos} photos, {edits} near-duplicates were added to the lake, one by each edit below. The task
 `deduplicate` then searched for near-duplicates. Recall: the share of the planted photos that it pairs with their
@@ -61,14 +56,8 @@ LABEL_COLUMNS = ("recall", "label issues", "precision")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(sys.argv[1:] if arguments is None else arguments)
-    about = {"date": date.today().isoformat(), "command": f"`{spell('bench.data_quality', options.all)}`"}
-    about |= describe_machine() | {"photos": "a folder of photos" if options.photos else DRAWINGS}
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = Settings(
-            base_data=str(options.photos or SAMPLE), state_dir=Path(scratch), network="efficientnet_lite0"
-        )
-        about |= {name.replace("_", " "): str(getattr(settings, name)) for name in DECIDING}
-        parts = list(measure(options, settings, Path(scratch)))
+    with prepare("bench.data_quality", options) as (settings, scratch, about):
+        parts = list(measure(options, settings, scratch))
     page = ["# What the data checks find", "Written by `make bench-data`, not by hand."]
     options.out.write_text("\n\n".join([*page, table(("run", ""), about.items()), *parts]) + "\n")
     say(f"written to {options.out}")
@@ -158,7 +147,7 @@ def uploads_part(options: argparse.Namespace, lake: LocalStore, settings: Settin
         lake, photos, settings, flood=options.flood, flipped=options.poisoned, seeds=seeds, folder=scratch
     )
     counts = {"photos": len(photos), "visitors": options.uploads, "flood": options.flood}
-    mean = float(np.mean([draw["difference"] for draw in draws]))
+    mean = float(np.mean([draw["difference"].value for draw in draws]))
     text = POISON.format(share=options.poisoned, mean=mean, **counts)
     head = ("draw", "difference", "gate", "correct", "flipped", "of the one session")
     rows = [upload_row(seed, draw) for seed, draw in zip(seeds, draws, strict=True)]
@@ -168,9 +157,8 @@ def uploads_part(options: argparse.Namespace, lake: LocalStore, settings: Settin
 
 
 def upload_row(seed: int, draw: dict[str, Any]) -> tuple[str, ...]:
-    difference = f"{draw['difference']:+.1f} ({draw['low']:+.1f} to {draw['high']:+.1f})"
     used = (f"{draw['used'][origin]} of {count}" for origin, count in draw["uploaded"].items())
-    return (str(seed), difference, draw["outcome"], *used)
+    return (str(seed), shorten(draw["difference"]), draw["outcome"], *used)
 
 
 def agreements(draws: Sequence[dict[str, Any]], limit: float) -> str:

@@ -5,20 +5,17 @@ python -m bench.gate [--photos FOLDER] [--help]
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.document import number, spell, table
+from bench.document import number, table
 from bench.gate_models import BASE, equal_models, open_trainer, planted_models, scratch_models
 from bench.gate_simulation import RUNS_OF_DRIFT, SOUND, World, measure_rates
-from bench.lakes import RUN, check, fill
-from bench.machine import describe_machine
+from bench.lakes import RUN, check, fill, prepare
 from bench.measurement import say
 from bench.question import QUESTION, SOURCES
 from include.dataset.manifest import to_manifest
@@ -30,14 +27,13 @@ from include.promotion.comparison import limits_of
 from include.promotion.differences import PER, brier_losses
 from include.promotion.gate import Limits, decide
 from include.promotion.gate_photos import GatePhotos, describe_photos, list_test_photos
+from include.promotion.gate_words import shorten
 from include.promotion.margin import SPREAD, smallest_margin
 from include.records import ModelVersion, RetrainParams, VersionScores
-from include.settings import ROOT, SAMPLE, Settings
+from include.settings import ROOT, Settings
 
-DECIDING = ("network", "l2_penalty", "epochs", "images_per_source", "seed")
 DOCUMENT = ROOT / "docs" / "gate.md"
 TITLE = "# What the gate promises, and how often it keeps it"
-DRAWINGS = "drawings of our own code: these results say nothing about photos"
 SIZES = (80, 200, 721, 2000, 10_000, 50_000)
 SMALLEST = 1e-4  # probability in a log loss
 PROMISE = """\
@@ -91,14 +87,8 @@ as hundreds."""
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(sys.argv[1:] if arguments is None else arguments)
-    about = {"date": date.today().isoformat(), "command": f"`{spell('bench.gate', options.all)}`"}
-    about |= describe_machine() | {"photos": "a folder of photos" if options.photos else DRAWINGS}
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = Settings(
-            base_data=str(options.photos or SAMPLE), state_dir=Path(scratch), network="efficientnet_lite0"
-        )
-        about |= {name.replace("_", " "): str(getattr(settings, name)) for name in DECIDING}
-        parts = measure(options, settings, Path(scratch))
+    with prepare("bench.gate", options) as (settings, scratch, about):
+        parts = measure(options, settings, scratch)
     page = [TITLE, "Written by `make bench-gate`, not by hand.", PROMISE]
     options.out.write_text("\n\n".join([*page, *parts, "## The run", table(("run", ""), about.items())]) + "\n")
     say(f"written to {options.out}")
@@ -182,7 +172,7 @@ def spreads_of(positive: Bools, models: NDArray[np.float64]) -> str:
     """The least and the greatest, over all pairs of models."""
     losses = [brier_losses(positive, probability) for probability in models]
     spreads = [(one - two).std(ddof=1) for place, one in enumerate(losses) for two in losses[:place]]
-    return f"{min(spreads):.3f}" if len(spreads) == 1 else f"{min(spreads):.3f} to {max(spreads):.3f}"
+    return f"{min(spreads):.4f}" if len(spreads) == 1 else f"{min(spreads):.4f} to {max(spreads):.4f}"
 
 
 def models_part(photos: GatePhotos, planted: dict[str, Floats], limits: Limits) -> str:
@@ -193,9 +183,8 @@ def models_part(photos: GatePhotos, planted: dict[str, Floats], limits: Limits) 
         decision = decide(photos, challenger, champion, champion, about_photos=SOUND, limits=limits)
         overall, wrong = decision.comparisons[0].overall, decision.comparisons[0].wrong
         failed = ", ".join(rule.name for rule in decision.rules if rule.result == "failed") or "-"
-        difference = f"{overall.value:+.1f} ({overall.low:+.1f} to {overall.high:+.1f})"
         brier = f"{PER * brier_losses(photos.is_positive, probability).mean():.1f}"
-        rows.append((name, brier, str(wrong), difference, decision.outcome, failed))
+        rows.append((name, brier, str(wrong), shorten(overall), decision.outcome, failed))
     head = ("model", "Brier score", "wrong verdicts", "difference", "decision", "rules that failed")
     return "\n\n".join(["## Real models", MODELS, table(head, rows)])
 

@@ -50,12 +50,9 @@ class Trainer:
         fitted = rows | self.rows("val")
         folds = np.array([fold_of(name) for name in self.manifest["sha256"][fitted]])
         logits = out_of_fold_logits(examples.take(fitted), folds, lambda part: self._fit(part, None))
-        options = {name: getattr(self.settings, name) for name in ("precision_floor", "sure_from")}
-        rule = self.settings.threshold_rule
-        positive = examples.positive[fitted]
-        fitted_rule = fit_decision_rule(positive, logits, QUESTION.positive_classes, rule=rule, **options)
         test = examples.take(self.rows("test"))
-        return positive_probability(score_embeddings(head, test.embeddings), fitted_rule)
+        scores = score_embeddings(head, test.embeddings)
+        return _probability(scores, (examples.positive[fitted], logits), self.settings)
 
     def _fit(self, train: Examples, val: Examples | None):
         penalty, epochs, seed = self.settings.l2_penalty, self.settings.epochs, self.settings.seed
@@ -89,10 +86,7 @@ def scratch_models(
         job = from_scratch(settings.model_copy(update={"seed": seed}), epochs=EPOCHS["scratch"])
         network = fit(pixels, manifest, job, checkpoints=Checkpoints(folder / str(seed)))
         of_val, of_test = (score(network, pixels.subset(rows), manifest[rows], QUESTION) for rows in (val, test))
-        options = {name: getattr(settings, name) for name in ("precision_floor", "sure_from")}
-        known, classes = is_positive(manifest[val]), QUESTION.positive_classes
-        rule = fit_decision_rule(known, of_val, classes, rule=settings.threshold_rule, **options)
-        models.append(positive_probability(of_test, rule))
+        models.append(_probability(of_test, (is_positive(manifest[val]), of_val), settings))
     return np.stack(models)
 
 
@@ -119,6 +113,13 @@ def turn_labels(trainer: Trainer, rows: Rows, source: str) -> NDArray[np.float32
     allowed[rows] = 0
     allowed[rows, SOURCES.index(other)] = 1
     return allowed
+
+
+def _probability(logits: NDArray[np.float32], known: tuple[Rows, NDArray[np.float32]], settings: Settings) -> Floats:
+    """P(positive) from logits, by the rule that is fitted to ``known`` labels and logits."""
+    options = {name: getattr(settings, name) for name in ("precision_floor", "sure_from")}
+    rule = fit_decision_rule(*known, QUESTION.positive_classes, rule=settings.threshold_rule, **options)
+    return positive_probability(logits, rule)
 
 
 def _of(trainer: Trainer, source: str) -> Rows:

@@ -1,10 +1,20 @@
-"""Lakes to plant errors in, and the tasks of `collect` and `check` one after another, without Airflow."""
+"""Lakes to plant errors in, and the tasks of `collect` and `check` one after another, without Airflow.
 
+``prepare`` is how a bench on such a lake begins.
+"""
+
+import argparse
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
+from bench.document import spell
+from bench.machine import describe_machine
 from bench.question import QUESTION, SOURCES
 from include.dataset import steps
 from include.dataset.facts import describe, list_new_images
@@ -13,9 +23,26 @@ from include.ingestion.intake import ingest_source
 from include.ingestion.snapshot import snapshot_base, snapshot_uploads
 from include.lake import layout
 from include.lake.local import LocalStore
-from include.settings import Settings
+from include.settings import SAMPLE, Settings
 
 RUN = "bench"
+DECIDING = ("network", "l2_penalty", "epochs", "images_per_source", "seed")  # settings that results depend on
+DRAWINGS = "drawings of our own code: these results say nothing about photos"
+
+
+@contextmanager
+def prepare(module: str, options: argparse.Namespace) -> Iterator[tuple[Settings, Path, dict[str, str]]]:
+    """Settings whose state lies in a scratch folder, the folder, and what the page tells about the run.
+
+    ``options`` has ``photos``, a folder or none, and under ``all`` the arguments as they were given.
+    """
+    about = {"date": date.today().isoformat(), "command": f"`{spell(module, options.all)}`"}
+    about |= describe_machine() | {"photos": "a folder of photos" if options.photos else DRAWINGS}
+    with tempfile.TemporaryDirectory() as scratch:
+        base_data = str(options.photos or SAMPLE)
+        settings = Settings(base_data=base_data, state_dir=Path(scratch), network="efficientnet_lite0")
+        about |= {name.replace("_", " "): str(getattr(settings, name)) for name in DECIDING}
+        yield settings, Path(scratch), about
 
 
 def fill(folder: Path, settings: Settings) -> LocalStore:

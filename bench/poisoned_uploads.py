@@ -118,9 +118,9 @@ def measure_poisoning(
 ) -> list[dict[str, Any]]:
     """The champion learns from visitors' correct labels only; for each seed a challenger learns from other uploads.
 
-    ``folder`` is for the lakes. Returns for each seed the ``difference`` in sure errors per 1,000 photos with its 95 %
-    interval (``low``, ``high``), the gate's ``outcome``, and the uploads by origin: all that were ``uploaded``, those
-    ``used``, and ``by_threshold`` those that would have been used.
+    ``folder`` is for the lakes. Returns for each seed the ``difference`` on all test photos, the gate's ``outcome``,
+    and the uploads by origin: all that were ``uploaded``, those ``used``, and ``by_threshold`` those that would have
+    been used.
     """
     correct = make_uploads(photos[: len(photos) - flood], flood=0, flipped=0, seed=0)
     champion = _train(copy(base, folder / "correct"), correct, settings)
@@ -174,8 +174,7 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
     about = Rule(ONE_SPLIT, "passed" if apart else "failed", reason)
     limits = limits_of(RetrainParams.of(settings.model_dump()), settings, photos=len(test))
     decision = decide(photos, new, old, old, about_photos=about, limits=limits)
-    overall = decision.comparisons[0].overall
-    return {"low": overall.low, "difference": overall.value, "high": overall.high, "outcome": decision.outcome}
+    return {"difference": decision.comparisons[0].overall, "outcome": decision.outcome}
 
 
 def _score(version: str, model: Trained, embeddings: NDArray[np.float16]) -> VersionScores:

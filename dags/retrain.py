@@ -150,9 +150,10 @@ def retrain():
 
         store, url = open_lake(SETTINGS), run_url(run_id)
         decision = compare_and_decide(store, run_id, RetrainParams.of(params), SETTINGS, run_url=url)
-        ti.xcom_push("summary", describe_run(decision))
+        summary = describe_run(decision)
+        ti.xcom_push("summary", summary)
         ti.xcom_push("page", decision_url(store, run_id, SETTINGS))
-        set_run_note(run_id, describe_run(decision), waits=decision.action == "ask")
+        set_run_note(run_id, summary, waits=decision.action == "ask")
         return NEXT[decision.action]
 
     @task.branch

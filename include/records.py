@@ -22,6 +22,7 @@ Role = Literal["champion", "reference"]  # whom a challenger is compared with
 CloseCalls = Literal["keep", "promote", "ask"]  # what happens in a close call: keep the champion, or promote, or ask
 
 PROMOTE, KEEP = "Promote the challenger", "Keep the champion"  # what a person can answer in a close call
+WHY = "why"  # the param that asks for the reason
 LABELS = (POSITIVE, NEGATIVE)
 ANSWERS = (POSITIVE, NEGATIVE, "neither")  # of a user; "neither" never trains
 SPLITS: tuple[str, ...] = get_args(Split)

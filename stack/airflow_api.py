@@ -12,6 +12,11 @@ USER = "admin"
 ENDED = {"success", "failed"}
 
 
+def read_password(airflow_home: Path) -> str:
+    """The password of USER, as Airflow keeps it."""
+    return str(json.loads((airflow_home / PASSWORDS).read_text())[USER])
+
+
 class AirflowApi:
     """A logged-in client. Airflow's first answers can be slow: requests wait for up to a minute."""
 
@@ -23,7 +28,7 @@ class AirflowApi:
 
     @property
     def password(self) -> str:
-        return str(json.loads((self.airflow_home / PASSWORDS).read_text())[USER])
+        return read_password(self.airflow_home)
 
     def is_healthy(self) -> bool:
         """Whether database, scheduler and DAG processor all report well."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from include.settings import Settings
-from stack.airflow_api import PASSWORDS, USER
+from stack.airflow_api import PASSWORDS, USER, read_password
 
 
 def airflow_connection(settings: Settings) -> dict[str, str]:
@@ -25,4 +25,4 @@ def keep_password(airflow_home: Path) -> str:
         with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump({USER: secrets.token_urlsafe(12)}, file)
         whole.replace(path)
-    return str(json.loads(path.read_text())[USER])
+    return read_password(airflow_home)

@@ -1,13 +1,12 @@
 """An evaluation as one HTML file for people: it fetches nothing and runs nothing."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from include.evaluation.plots import to_data_url
 from include.evaluation.slices import BASE, Slice
-from include.pages.images import data_url
 from include.pages.rendering import PAGES
 from include.question import Question
 from include.records import Interval
@@ -35,7 +34,7 @@ def render_page(
         evaluation=evaluation,
         error_count=error_count,
         errors=errors,
-        plots={name: _embed(plot) for name, plot in plots.items()},
+        plots={name: to_data_url(plot) for name, plot in plots.items()},
     )
 
 
@@ -64,10 +63,3 @@ def _of_100(metric: Interval) -> str:
     if metric.low is None or metric.high is None:
         return value
     return f"{value} ({100 * metric.low:.0f} to {100 * metric.high:.0f})"
-
-
-def _embed(plot: Figure) -> str:
-    """A plot as a data URL."""
-    file = io.BytesIO()
-    plot.savefig(file, format="svg")
-    return data_url(file.getvalue(), "image/svg+xml")

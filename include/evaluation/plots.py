@@ -1,5 +1,6 @@
 """Plots of an evaluation; none of them shows a photo."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,17 @@ from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay
 
 from include.evaluation.metrics import Bools, Floats, calibration_bins
 from include.evaluation.slices import BASE, Slice
+from include.pages.images import data_url
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9822b", "#8a8f98"
 SHOWN = {"precision": BLUE, "recall": ORANGE}  # of a slice
+
+
+def to_data_url(plot: Figure) -> str:
+    """A plot as an HTML page carries it: SVG in a data URL."""
+    file = io.BytesIO()
+    plot.savefig(file, format="svg")
+    return data_url(file.getvalue(), "image/svg+xml")
 
 
 def draw_confusion(is_positive: Bools, probability: Floats, *, threshold: float, noun: str) -> Figure:

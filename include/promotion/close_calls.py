@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,14 +13,12 @@ from include.lake.base import ObjectStore
 from include.promotion.comparison import read_decision
 from include.promotion.gate_words import NO_REASON, describe_answer, describe_run
 from include.promotion.publish_decision import CLOSE_CALL_TAG, WHY_TAG
-from include.records import PROMOTE, Answer, Decision
+from include.records import PROMOTE, WHY, Answer, Decision
 from include.registry.versions import champion_version, tag_version
 from include.settings import Settings
 from include.training.mlflow_runs import connect
 
 log = logging.getLogger(__name__)
-
-WHY = "why"  # the param
 
 
 def take_answer(store: ObjectStore, run: str, given: Mapping[str, Any], settings: Settings) -> tuple[Decision, Answer]:
@@ -32,8 +31,7 @@ def take_answer(store: ObjectStore, run: str, given: Mapping[str, Any], settings
     answer = Answer(
         promote=PROMOTE in given["chosen_options"],
         counts=champion_version(client) in (decision.predecessor, decision.challenger),
-        challenger=decision.challenger.sha256,
-        predecessor=decision.predecessor.sha256 if decision.predecessor else None,
+        **_compared(decision),
         answered_by=_who(given),
         why=str((given.get("params_input") or {}).get(WHY) or ""),
         answered_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -52,8 +50,7 @@ def read_answer(store: ObjectStore, run: str, decision: Decision) -> Answer | No
         return None
     with suppress(ObjectNotFound):
         answer = Answer.from_json(store.read(layout.answer(run)))
-        before = decision.predecessor.sha256 if decision.predecessor else None
-        if (answer.challenger, answer.predecessor) == (decision.challenger.sha256, before):
+        if _compared(decision).items() <= asdict(answer).items():
             return answer
     return None
 
@@ -77,6 +74,12 @@ def failed_rules(store: ObjectStore, run: str) -> list[str]:
     for reason in reasons:
         log.info("%s: %s", decision.outcome, reason)
     return reasons
+
+
+def _compared(decision: Decision) -> dict[str, Any]:
+    """The versions that an answer is about, by their sums."""
+    before = decision.predecessor
+    return {"challenger": decision.challenger.sha256, "predecessor": before.sha256 if before else None}
 
 
 def _who(given: Mapping[str, Any]) -> str:

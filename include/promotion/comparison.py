@@ -22,7 +22,7 @@ from include.promotion.gate_photos import describe_photos, list_free_photos, on_
 from include.promotion.margin import margin_for
 from include.promotion.publish_decision import publish_decision
 from include.promotion.scoring import Contender, load_contender, score_photos
-from include.records import UPLOADS, Cost, Decision, ModelVersion, RetrainParams, Rule, VersionScores
+from include.records import UPLOADS, Cost, Decision, ModelVersion, RetrainParams, Rule
 from include.registry.versions import champion_version, predecessor_of, reference_version
 from include.settings import Settings
 from include.training.fingerprint import fingerprint, training_digest
@@ -122,11 +122,13 @@ def _compare(
         ]
         scores = {each.version: each for each in score_photos(contenders, store, test["key"])}
         costs = _costs(store, test, contenders[:2]) if champion else None
-    found: list[VersionScores | None] = [scores[version] if version else None for version in (champion, reference)]
+    # a cleared run whose challenger is the reference by now: it was proven before, and is not compared with itself
+    proven = reference == challenger
+    found = [scores[champion] if champion else None, scores[reference] if reference and not proven else None]
     photos = describe_photos(store, test)
     decision = decide(photos, scores[challenger], *found, about_photos=about_photos, limits=limits, costs=costs)
-    if reference_version(client) == challenger:
-        decision = replace(decision, next_reference=challenger)  # a cleared run: it was proven before
+    if proven:
+        decision = replace(decision, next_reference=challenger)
     return decision, render_decision(store, decision, test, scores, settings.question, run_url=run_url).encode()
 
 
@@ -135,7 +137,7 @@ def _opponents(client: Mlflow, challenger: ModelVersion) -> tuple[ModelVersion |
     champion, reference = champion_version(client), reference_version(client)
     if champion == challenger:
         champion = predecessor_of(client, challenger)
-    return champion, None if reference == challenger else reference
+    return champion, reference
 
 
 def _costs(store: ObjectStore, test: pd.DataFrame, contenders: list[Contender]) -> tuple[Cost, Cost] | None:
@@ -143,7 +145,7 @@ def _costs(store: ObjectStore, test: pd.DataFrame, contenders: list[Contender]) 
     packages = [contender.package for contender in contenders if contender.package and not contender.problem]
     keys = test.loc[test["source"] != UPLOADS, "key"]
     keys = keys.iloc[:: -(-len(keys) // MEASURED) or 1]  # evenly over the sources
-    if len(packages) < 2 or keys.empty:  # noqa: PLR2004
+    if len(packages) < len(contenders) or keys.empty:
         return None
     new, old = measure_costs(packages, list(read_many(store, keys)))
     return new, old

@@ -4,7 +4,6 @@ python -m include.promotion.costs PACKAGE   is such a process: it answers each p
 with a line, the seconds that the verdict took; and the end of its input with its peak memory in bytes.
 """
 
-import logging
 import os
 import subprocess
 import sys
@@ -20,8 +19,6 @@ import numpy as np
 from include.errors import TransientError
 from include.records import Cost
 from include.settings import ROOT
-
-log = logging.getLogger(__name__)
 
 TRIES = 3  # of each photo, the fastest counts: other work on the machine must not decide
 SLOWEST = 0.95  # the quantile
@@ -49,7 +46,8 @@ def measure_costs(packages: Sequence[Path], photos: Sequence[bytes]) -> list[Cos
 @contextmanager
 def _running(package: Path) -> Iterator[Process]:
     command = [sys.executable, "-m", "include.promotion.costs", str(package)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
         try:
             yield process
         finally:
@@ -59,14 +57,14 @@ def _running(package: Path) -> Iterator[Process]:
 
 
 def _ask(process: Process, line: str) -> float:
-    return _number(process, lambda pipe: print(line, end="", file=pipe, flush=True))
+    return _number(process, lambda pipe: pipe.write(line))
 
 
 def _end(process: Process) -> int:
     return int(_number(process, lambda pipe: pipe.close()))
 
 
-def _number(process: Process, write: Callable[[IO[str]], None]) -> float:
+def _number(process: Process, write: Callable[[IO[str]], object]) -> float:
     """The number on the next line that the process answers to what is written to it."""
     try:
         write(_pipe(process.stdin))
@@ -99,11 +97,11 @@ def _answer_lines(package: Path, answers: IO[str]) -> None:
         photo = pd.DataFrame({"image": [Path(line.rstrip("\n")).read_bytes()]})
         began = time.perf_counter()
         model.predict(photo)
-        print(time.perf_counter() - began, file=answers, flush=True)
-    print(_peak_bytes(), file=answers, flush=True)
+        answers.write(f"{time.perf_counter() - began}\n")
+    answers.write(f"{_peak_bytes()}\n")
 
 
 if __name__ == "__main__":
-    own = os.fdopen(os.dup(1), "w")
+    own = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     _answer_lines(Path(sys.argv[1]), own)

@@ -1,6 +1,5 @@
 """A decision of the gate as one HTML page, for the person who has to answer a close call or wants to know why."""
 
-import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from include.dataset.examples import is_positive
+from include.evaluation.plots import BLUE, GREY, ORANGE, to_data_url
 from include.lake.base import ObjectStore
-from include.pages.images import add_pictures, data_url, small_pictures
+from include.pages.images import add_pictures, small_pictures
 from include.pages.rendering import PAGES
 from include.promotion.differences import brier_losses
 from include.promotion.gate_words import summarize
@@ -19,7 +19,6 @@ from include.records import Comparison, Decision, ModelVersion, VersionScores
 
 SHOWN = 12  # photos, each way
 SMALLEST = 0.02  # change of the squared error of a photo that is worth showing where the verdict is the same
-BLUE, ORANGE = "#1f5fa8", "#d9822b"
 
 
 def render_decision(
@@ -37,7 +36,7 @@ def render_decision(
     """
     challenger = scores[decision.challenger]
     compared = [
-        {"comparison": each, "plot": _embed(draw_differences(each))}
+        {"comparison": each, "plot": to_data_url(draw_differences(each))}
         | _changes(store, test, challenger, scores[each.against])
         for each in decision.comparisons
     ]
@@ -61,7 +60,7 @@ def draw_differences(comparison: Comparison) -> Figure:
         axes.plot([part.low, part.high], [place] * 2, color=BLUE, linewidth=2)
         axes.plot(part.value, place, "o", color=BLUE)
         axes.plot(-part.margin, place, "|", color=ORANGE, markersize=12, markeredgewidth=2)
-    axes.axvline(0, color="#8a8f98", linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{part.about}  ({part.photos:,})" for part in rows])
     axes.invert_yaxis()
     axes.set_xlabel("sure errors fewer per 1,000 photos; to the right the challenger is better")
@@ -90,9 +89,3 @@ def _shown(store: ObjectStore, photos: pd.DataFrame, *, ascending: bool) -> dict
     ordered = photos.sort_values(["flipped", "gain"], ascending=[False, ascending], kind="stable").head(SHOWN)
     records: Sequence[dict[str, Any]] = add_pictures(ordered, small_pictures(store, ordered["key"]))
     return {"photos": records, "count": len(photos), "flipped": int(photos["flipped"].sum())}
-
-
-def _embed(plot: Figure) -> str:
-    file = io.BytesIO()
-    plot.savefig(file, format="svg")
-    return data_url(file.getvalue(), "image/svg+xml")

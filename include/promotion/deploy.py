@@ -46,7 +46,7 @@ def _move_reference(client: Mlflow, decision: Decision) -> None:
     reference, following = reference_version(client), decision.next_reference
     if reference not in (decision.reference, following):
         log.warning("`reference` has moved to %s since the gate decided: it stays there", _with_sum(reference))
-    elif following not in (reference, *registered_as(client, following.number)):
+    elif following not in (reference, registered_as(client, following.number)):
         log.warning("version %s is gone from the registry: `reference` stays", _with_sum(following))
     else:
         set_reference(client, following)

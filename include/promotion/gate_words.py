@@ -15,6 +15,11 @@ def describe_difference(difference: Difference, other: str) -> str:
     return f"{value} (95 % interval: {low} to {high}; margin {difference.margin:.1f})"
 
 
+def shorten(difference: Difference) -> str:
+    """The same for a table: the value, and its interval in brackets."""
+    return f"{difference.value:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
+
+
 def describe_errors(comparison: Comparison) -> str:
     """The wrong verdicts of both, which people understand best."""
     photos, counts = comparison.overall.photos, (comparison.wrong, comparison.wrong_before)

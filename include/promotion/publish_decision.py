@@ -8,7 +8,7 @@ from typing import Any
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json
-from include.promotion.gate_words import describe_run, summarize
+from include.promotion.gate_words import describe_run, shorten, summarize
 from include.records import Decision
 from include.registry.description import render_description
 from include.registry.versions import set_description, tag_version, untag_version
@@ -56,6 +56,5 @@ def _difference(decision: Decision) -> dict[str, str]:
     """The tag with the difference to the champion, where there is one."""
     for comparison in decision.comparisons:
         if comparison.role == "champion":
-            overall = comparison.overall
-            return {DIFFERENCE_TAG: f"{overall.value:+.1f} ({overall.low:+.1f} to {overall.high:+.1f})"}
+            return {DIFFERENCE_TAG: shorten(comparison.overall)}
     return {}

@@ -94,11 +94,11 @@ def find_version(client: Mlflow, number: str) -> ModelVersion:
     return identify(_registered(client, number))
 
 
-def registered_as(client: Mlflow, number: str) -> list[ModelVersion]:
+def registered_as(client: Mlflow, number: str) -> ModelVersion | None:
     """The version that has this number now, if there is one."""
     with suppress(ModelError):
-        return [find_version(client, number)]
-    return []
+        return find_version(client, number)
+    return None
 
 
 def identify(registered: Registered) -> ModelVersion:
@@ -139,7 +139,7 @@ def champion_dataset(client: Mlflow) -> str | None:
 def predecessor_of(client: Mlflow, version: ModelVersion) -> ModelVersion | None:
     """What a version replaced when it became champion; none for the first one, and where that is gone."""
     replaced = _registered(client, version.number).tags.get(REPLACES_TAG)
-    return next(iter(registered_as(client, replaced)), None) if replaced else None
+    return registered_as(client, replaced) if replaced else None
 
 
 def promote(client: Mlflow, version: ModelVersion, *, replaces: ModelVersion | None) -> None:

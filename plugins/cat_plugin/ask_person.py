@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Param
 
 from cat_plugin.defaults import SETTINGS
-from include.records import KEEP, PROMOTE
+from include.records import KEEP, PROMOTE, WHY
 
 if TYPE_CHECKING:
     from airflow.providers.standard.operators.hitl import HITLOperator
@@ -30,6 +30,6 @@ def ask_person() -> "HITLOperator":
         body=BODY.replace("HOURS", f"{SETTINGS.gate.answer_hours:g}"),
         options=[PROMOTE, KEEP],
         defaults=KEEP,
-        params={"why": Param("", type="string", title="Why", description="One sentence; it stays with the version.")},
+        params={WHY: Param("", type="string", title="Why", description="One sentence; it stays with the version.")},
         response_timeout=timedelta(hours=SETTINGS.gate.answer_hours),
     )

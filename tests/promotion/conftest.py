@@ -33,6 +33,9 @@ from tests.registry.test_versions import tamper
 RUN = "manual__2026-01-01T00:00:00+00:00"
 
 
+RESULTS: dict[Outcome, Result] = {"better": "passed", "close call": "close call", "not better": "failed"}
+
+
 class LiveStandIn:
     """Plays the /live of a model server: one that follows the alias, or one that does not.
 
@@ -133,8 +136,7 @@ def decided(
     next_reference: ModelVersion | None = None,
 ) -> Decision:
     """A decision of the gate, made by hand."""
-    result: Result = {"better": "passed", "close call": "close call", "not better": "failed"}[outcome]  # type: ignore[assignment]
-    rules = (Rule("a rule", result, "by hand"),)
+    rules = (Rule("a rule", RESULTS[outcome], "by hand"),)
     moved = next_reference or challenger
     return Decision(outcome, close_calls, challenger, predecessor, None, moved, rules)
 
