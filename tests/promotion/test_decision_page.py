@@ -85,5 +85,6 @@ def test_it_says_what_followed_a_close_call(
     page = page_of(lake, test_photos, scored(lost(1, 2)), scored(RIGHT, "1"), close_calls=close_calls)
     assert sentence in page
     assert '<a href="http://airflow/run">' in page
+    assert "tells what followed. When this was decided" in page
     assert "the champion was version 1" in page
     assert "It cannot see a weakness on few photos." in page
