@@ -46,7 +46,8 @@ def clean(photo: bytes) -> bytes:
 
 def predict_live(photo: bytes) -> Verdict:
     """The live server's verdict on one photo. Raises ServerError, or NoModelYet before the first model."""
-    return predict(get_settings().live_url, [photo])[0]
+    settings = get_settings()
+    return predict(settings.live_url, [photo], headers=settings.server_headers)[0]
 
 
 def keep_photo(lake: ObjectStore, photo: bytes, *, visitor: str, verdict: Verdict | None) -> str:

@@ -25,7 +25,7 @@ same: no run registers two models of the same, and the gate decides once about e
 from airflow.sdk import Label, TaskInstance, dag, task, task_group
 
 from cat_plugin.ask_person import ask_person
-from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS, run_url
+from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS, TRAINING_QUEUE, run_url
 from cat_plugin.errors import skip_on_error
 from cat_plugin.run_note import set_run_note
 from include.lake.opening import open_lake
@@ -121,7 +121,7 @@ def retrain():
 
         return train(open_lake(SETTINGS), run_id, dataset, RetrainParams.of(params), SETTINGS)
 
-    @task
+    @task(queue=TRAINING_QUEUE)
     def evaluate(dataset: str, mlflow_run: str, *, run_id: str, params: dict) -> dict:
         from include.promotion.evaluate import evaluate
         from include.records import RetrainParams
@@ -141,7 +141,7 @@ def retrain():
 
         return check_model(open_lake(SETTINGS), run_id, SETTINGS)
 
-    @task.branch
+    @task.branch(queue=TRAINING_QUEUE)
     def gate(*, run_id: str, params: dict, ti: TaskInstance) -> str:
         from include.promotion.comparison import compare_and_decide
         from include.promotion.gate_words import describe_run

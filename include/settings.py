@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # airflow pools set champion 1 ""
 CHAMPION_POOL = "champion"
 DRAIN_SECONDS = 20  # a stopping model server lets requests end; whoever stops it must wait longer
+LOOPBACK = "127.0.0.1"  # what every local server binds to, but for the app where CAT_APP_HOST says otherwise
 SAMPLE = "sample"
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 
@@ -139,13 +140,17 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = None
     seed: int = Field(default=2025, ge=0, lt=2**31)
 
-    host: str = "127.0.0.1"
+    secrets_dir: Path | None = None
+
     airflow_port: int = 8080
+    airflow_url: str = ""
     mlflow_port: int = 5000
-    s3_port: int = 9000
     mlflow_url: str = ""
+    mlflow_page_url: str = ""
+    s3_port: int = 9000
     server_port: int = 5001
     server_url: str = ""
+    app_host: str = LOOPBACK
     app_port: int = 8501
     max_request_bytes: int = 32_000_000
     max_batch: int = Field(default=64, ge=1)
@@ -210,17 +215,49 @@ class Settings(BaseSettings):
         return self.home / "cache" / "embeddings"
 
     @property
-    def airflow_url(self) -> str:
-        return f"http://{self.host}:{self.airflow_port}"
+    def airflow_page(self) -> str:
+        """Airflow's address for a person's browser."""
+        return self.airflow_url or f"http://{LOOPBACK}:{self.airflow_port}"
 
     @property
     def tracking_url(self) -> str:
-        return self.mlflow_url or f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_url or f"http://{LOOPBACK}:{self.mlflow_port}"
+
+    @property
+    def tracking_page(self) -> str:
+        """MLflow's address for a person's browser."""
+        return self.mlflow_page_url or self.tracking_url
 
     @property
     def live_url(self) -> str:
         """The model server."""
-        return self.server_url or f"http://{self.host}:{self.server_port}"
+        return self.server_url or f"http://{LOOPBACK}:{self.server_port}"
+
+    @property
+    def secrets(self) -> Path:
+        """The folder with a file for each secret."""
+        return self.secrets_dir or self.home / "secrets"
+
+    def secret(self, name: str) -> str | None:
+        """What the file of this secret holds, without the last newline; none where there is no such file."""
+        path = self.secrets / name
+        return path.read_text().strip() if path.is_file() else None
+
+    @property
+    def server_token(self) -> str | None:
+        """What clients of the model server must show; none: it asks for no token."""
+        return self.secret("server_token")
+
+    @property
+    def server_headers(self) -> dict[str, str]:
+        """The headers of a request to the model server."""
+        return {"Authorization": f"Bearer {self.server_token}"} if self.server_token else {}
+
+    @property
+    def mlflow_login(self) -> tuple[str, str] | None:
+        """MLflow's user and password: the pipeline's where it is given, else the reader's; none: no login."""
+        given = {user: self.secret(f"mlflow_{user}_password") for user in ("pipeline", "reader")}
+        return next(((user, password) for user, password in given.items() if password), None)
 
     @property
     def recipe(self) -> dict[str, object]:

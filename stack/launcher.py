@@ -17,20 +17,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import psutil
 
 from include.errors import StackError
-from include.settings import DRAIN_SECONDS, ROOT, Settings
-from stack.airflow_password import airflow_connection
+from include.settings import DRAIN_SECONDS, LOOPBACK, ROOT, Settings
+from stack.airflow_login import airflow_connection, tell_airflow
 from stack.environment import MARK, has_own_s3, stack_environment
+from stack.secret_files import LOCAL, keep_secret
 
 log = logging.getLogger(__name__)
 
 GRACE = DRAIN_SECONDS + 5.0  # seconds between asking a process to end and ending it
 RESTARTS = 5  # of one process within
 RESTART_WINDOW = 120.0  # seconds
+
+
+class Running(Protocol):
+    """Servers that are started and looked after: processes of this machine, or containers."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def start(self) -> None: ...
+
+    def check(self) -> None:
+        """Look after what has died; raises StackError for what keeps dying."""
 
 
 class Stack:
@@ -98,6 +111,9 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
     commands = read_procfile(settings)
     for folder in ("logs", "mlflow", "airflow"):
         (settings.home / folder).mkdir(parents=True, exist_ok=True)
+    for name in LOCAL:
+        keep_secret(settings.secrets, name)
+    tell_airflow(settings)
     stack = Stack(settings, commands)
     with _only_one(settings), _interruptible():
         check_ports(settings, commands)
@@ -123,13 +139,13 @@ def check_ports(settings: Settings, commands: dict[str, str]) -> None:
     for name in (field for field in type(settings).model_fields if field.endswith("_port")):
         if name == "s3_port" and "s3" not in commands:
             continue
-        port = getattr(settings, name)
-        if not _is_free(settings.host, port):
+        port, host = getattr(settings, name), settings.app_host if name == "app_port" else LOOPBACK
+        if not _is_free(host, port):
             setting = f"CAT_{name.upper()}"
-            raise StackError(f"port {port} of {settings.host} is taken: end what listens there, or set {setting}")
+            raise StackError(f"port {port} of {host} is taken: end what listens there, or set {setting}")
 
 
-def wait_until(ready: Callable[[], bool], stack: Stack, *, what: str, seconds: float) -> None:
+def wait_until(ready: Callable[[], bool], stack: Running, *, what: str, seconds: float) -> None:
     """Poll until ``ready``, keeping the stack alive meanwhile; raises StackError."""
     end = time.monotonic() + seconds
     while not ready():

@@ -25,6 +25,8 @@ from include.registry.versions import champion_version
 from include.settings import ROOT, SAMPLE, Settings
 from include.training.mlflow_runs import connect
 from stack.airflow_api import USER, AirflowApi
+from stack.airflow_login import airflow_password
+from stack.demo import app_url
 from stack.environment import local_settings
 
 DAG = "retrain"
@@ -57,7 +59,7 @@ def main() -> int:
         settings = local_settings(base_data=options.base_data, lake=options.lake)
         if settings.base_data != SAMPLE:
             raise StackError("screenshots show pictures of the base set: take them from a stack on the drawn sample")
-        api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+        api = AirflowApi(settings.airflow_page, airflow_password(settings))
         take_pictures(api, settings, options.folder)
     except (CatError, httpx.HTTPError, BrowserError) as error:
         console.print(f"[red]{type(error).__name__}:[/] {error}")
@@ -73,7 +75,7 @@ def take_pictures(api: AirflowApi, settings: Settings, folder: Path) -> None:
         log_in(page, api)
         picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder)
         picture_form(page, f"{api.url}/dags/{DAG}", folder / "retrain-params.png")
-        picture_app(page, f"http://{settings.host}:{settings.app_port}", folder / "app.png")
+        picture_app(page, app_url(settings), folder / "app.png")
         picture_evaluation(page, settings, folder / "evaluation.png")
     console.print(f"Saved the pictures in {folder}; the graphs are those of run {run}")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app.services import clean, get_icon, get_lake, get_settings, keep_answer, keep_photo, predict_live
-from include.errors import NoModelYet, NotAPhoto, ServerError
+from include.errors import CatError, NoModelYet, NotAPhoto
 from include.question import NEGATIVE, POSITIVE
 
 QUESTION = get_settings().question
@@ -56,7 +56,7 @@ try:
 except NoModelYet:
     st.info("I have not learned to see yet. Come back in a few minutes.")
     st.stop()
-except ServerError as error:
+except CatError as error:
     log.warning("%s", error)
     st.error("The model does not answer right now; try again in a minute. Nothing is stored meanwhile.")
     st.stop()

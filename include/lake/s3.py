@@ -106,10 +106,18 @@ class S3Store:
             "or to a server that passes make test-lake"
         )
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket if it is missing: for the S3 server of the local stack and for tests."""
-        if self.bucket not in {bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]}:
-            self.client.create_bucket(Bucket=self.bucket)
+    def ensure_bucket(self, *, keep_days: int | None = None) -> None:
+        """Create the bucket if it is missing: for S3 servers of our own and for tests. It keeps what is overwritten or
+        deleted for ``keep_days``; a bucket that exists already stays as it is.
+        """
+        if self.bucket in {bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]}:
+            return
+        self.client.create_bucket(Bucket=self.bucket)
+        if keep_days is not None:
+            forget = {"ID": "forget", "Filter": {"Prefix": ""}, "Status": "Enabled"}
+            rules = [forget | {"NoncurrentVersionExpiration": {"NoncurrentDays": keep_days}}]
+            self.client.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+            self.client.put_bucket_lifecycle_configuration(Bucket=self.bucket, LifecycleConfiguration={"Rules": rules})
 
 
 def _says_where_it_ends(answer: dict[str, Any]) -> bool:

@@ -1,27 +1,33 @@
 """HTTP client of the model server, for the app, the DAGs and the command line."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import httpx
 
-from include.errors import NoModelYet, ServerError
+from include.errors import BadSetting, NoModelYet, ServerError
 from include.records import Verdict
 
 ENVELOPE = 1_000  # bytes of a request around its photos; more than enough for the JSON of a batch
+Headers = Mapping[str, str]
+NO_HEADERS: Headers = {}
 TIMEOUT = 60.0  # seconds; an answer takes milliseconds, but longer while the server loads a new model
 
 
-def predict(url: str, photos: Sequence[bytes], *, explain: bool = False) -> list[Verdict]:
-    """One verdict per photo, in order. Raises NoModelYet before the first champion, ServerError for any other failure.
+def predict(
+    url: str, photos: Sequence[bytes], *, explain: bool = False, headers: Headers = NO_HEADERS
+) -> list[Verdict]:
+    """One verdict per photo, in order. Raises NoModelYet before the first champion, BadSetting for a wrong token,
+    ServerError for any other failure.
 
-    With ``explain`` each verdict has a heat map; the server then accepts only a few photos per request.
+    With ``explain`` each verdict has a heat map; the server then accepts only a few photos per request. ``headers``
+    are ``Settings.server_headers``.
     """
     rows = [[base64.b64encode(photo).decode()] for photo in photos]
     body = {"dataframe_split": {"columns": ["image"], "data": rows}, "params": {"explain": explain}}
-    answer = _send("POST", f"{url}/invocations", json=body)
+    answer = _send("POST", f"{url}/invocations", headers, json=body)
     names = [field.name for field in fields(Verdict)]
     try:
         return [Verdict(**{name: row[name] for name in names}) for row in answer["predictions"]]
@@ -34,19 +40,21 @@ def bytes_of_photos(request_bytes: int) -> int:
     return max(request_bytes - ENVELOPE, 0) * 3 // 4
 
 
-def live(url: str) -> dict[str, Any]:
+def live(url: str, *, headers: Headers = NO_HEADERS) -> dict[str, Any]:
     """What the server serves: model_version, sha256, dataset, since, rejected. Raises NoModelYet or ServerError."""
-    return dict(_send("GET", f"{url}/live"))
+    return dict(_send("GET", f"{url}/live", headers))
 
 
-def _send(method: str, url: str, **options: Any) -> Any:
+def _send(method: str, url: str, headers: Headers, **options: Any) -> Any:
     try:
-        response = httpx.request(method, url, timeout=TIMEOUT, **options)
+        response = httpx.request(method, url, timeout=TIMEOUT, headers=headers, **options)
     except httpx.HTTPError as error:
         problem = f"the model server at {url} does not answer ({type(error).__name__})"
         raise ServerError(f"{problem}: is it running?") from error
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         raise NoModelYet(f"the model server at {url} has no model yet: run the DAG retrain")
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise BadSetting(f"the model server at {url} wants another token: put its own into the file server_token")
     if not response.is_success:
         raise ServerError(f"the model server at {url} answered {response.status_code}: {response.text[:200]}")
     try:

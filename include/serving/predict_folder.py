@@ -31,7 +31,7 @@ def predict_all(settings: Settings, photos: Iterable[Named]) -> Iterator[dict[st
     for batch in _batches(photos, most=min(BATCH, settings.max_batch), most_bytes=min(BATCH_BYTES, room)):
         problems = [_problem(body, largest) for _, body in batch]
         sent = [body for (_, body), problem in zip(batch, problems, strict=True) if body is not None and not problem]
-        verdicts = iter(predict(settings.live_url, sent) if sent else [])
+        verdicts = iter(predict(settings.live_url, sent, headers=settings.server_headers) if sent else [])
         for (name, _), problem in zip(batch, problems, strict=True):
             yield _unsent(name, problem) if problem else _row(name, next(verdicts))
 

@@ -1,15 +1,18 @@
 """The model server: MLflow's scoring protocol around a model that is swapped in memory.
 
 `python -m include.serving.server`. /invocations, /ping and /version as MLflow has them; /live says what is served,
-/metrics counts for Prometheus. No endpoint changes the model: the alias in the registry decides.
+/metrics counts for Prometheus. No endpoint changes the model: the alias in the registry decides. With a secret
+`server_token` all but /ping, /health and /version want it as a bearer token.
 """
 
+import argparse
 import asyncio
+import hmac
 import json
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,11 +27,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 
 from include.registry.package import EXPLAIN
 from include.serving.model_loader import ChampionWatcher, Served
-from include.settings import DRAIN_SECONDS, Settings
+from include.settings import DRAIN_SECONDS, LOOPBACK, Settings
 
 log = logging.getLogger(__name__)
 
 NO_MODEL = "no model yet"
+OPEN = {"/ping", "/health", "/version"}  # they tell nothing but that the server runs
 
 
 class RequestRejected(MlflowException):
@@ -74,6 +78,8 @@ def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
         watcher.ended.set()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    if token := settings.server_token:
+        app.middleware("http")(_guard(token))
 
     @app.get("/ping")
     @app.get("/health")
@@ -101,6 +107,21 @@ def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
         return response
 
     return app
+
+
+def _guard(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    """Middleware that answers 401 to whoever does not show the token, before a body is read."""
+    expected = f"Bearer {token}".encode()
+
+    async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        if request.url.path in OPEN or hmac.compare_digest(given, expected):
+            return await call_next(request)
+        response = _error(401, "this server wants a bearer token")
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    return check
 
 
 def _live(watcher: ChampionWatcher) -> Response:
@@ -160,11 +181,16 @@ def _error(status: int, message: str) -> Response:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="The model server.")
+    parser.add_argument("--host", default=LOOPBACK, help="what it binds to; another one needs a secret server_token")
+    host = parser.parse_args().host
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
+    if host != LOOPBACK and not settings.server_token:
+        raise SystemExit(f"{settings.secrets}/server_token is missing: without a token the server stays on {LOOPBACK}")
     app = build_app(ChampionWatcher(settings), settings)
     log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
-    place: dict[str, Any] = {"host": settings.host, "port": settings.server_port}
+    place: dict[str, Any] = {"host": host, "port": settings.server_port}
     uvicorn.run(app, **place, log_level="warning", timeout_graceful_shutdown=DRAIN_SECONDS)
 
 

@@ -28,15 +28,17 @@ DAG_ARGS: dict[str, Any] = {
     "default_args": DEFAULT_ARGS,
     "on_failure_callback": on_failure,
 }
+# Of the tasks that run a network over many photos. Only Celery has queues; a worker on one machine takes all tasks.
+TRAINING_QUEUE = "training"
 # Training is long, so it meets more restarts of machines than other tasks; a try that finished is never repeated.
-TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5}
+TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5, "queue": TRAINING_QUEUE}
 # Events may be lost or doubled: whoever gets one asks the registry. https://github.com/apache/airflow/issues/56050
 CHAMPION = Asset(f"{SETTINGS.question.name}/champion")
 
 
 def run_url(run_id: str) -> str:
     """Where a person finds a run of ``retrain``."""
-    return f"{SETTINGS.airflow_url}/dags/retrain/runs/{quote(run_id)}"
+    return f"{SETTINGS.airflow_page}/dags/retrain/runs/{quote(run_id)}"
 
 
 _DEFAULTS = RetrainParams(

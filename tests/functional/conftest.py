@@ -14,6 +14,7 @@ from include.lake.opening import open_lake
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from stack.airflow_api import AirflowApi
+from stack.airflow_login import airflow_password
 from stack.demo import follow, run_dag, start_all
 from stack.environment import local_settings
 from stack.launcher import Stack, marked, running_stack
@@ -85,7 +86,7 @@ def own_environment() -> Iterator[None]:
 @contextmanager
 def running_loop(settings: Settings) -> Iterator[Loop]:
     with running_stack(settings) as stack:
-        api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+        api = AirflowApi(settings.airflow_page, airflow_password(settings))
         start_all(stack, api)
         yield Loop(stack, api, open_lake(settings))
     assert marked(str(settings.home)) == []

@@ -15,7 +15,7 @@ import pytest
 
 from include.errors import StackError
 from include.question import Question
-from include.settings import DRAIN_SECONDS, ROOT, Settings
+from include.settings import DRAIN_SECONDS, LOOPBACK, ROOT, Settings
 from stack import launcher
 from stack.environment import local_settings, stack_environment
 from stack.launcher import Stack, check_ports, marked, read_procfile, running_stack
@@ -70,14 +70,19 @@ def test_the_procfile_starts_the_s3_server_only_where_the_lake_is_there(settings
 
 def test_every_server_binds_to_loopback(settings: Settings) -> None:
     commands = read_procfile(local_settings(lake="s3"))
-    assert all("127.0.0.1" in commands[name] for name in ("s3", "mlflow", "app", "airflow-api"))
-    assert settings.host == "127.0.0.1", "what the model server binds to"
+    assert all(" 127.0.0.1 " in f"{commands[name]} " for name in ("s3", "mlflow", "app", "airflow-api"))
+    assert "--host" not in commands["model-server"], "it binds to loopback by itself"
     assert stack_environment(settings)["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_the_app_alone_may_listen_elsewhere(settings: Settings) -> None:
+    commands = read_procfile(settings.model_copy(update={"app_host": "0.0.0.0"}))
+    assert [name for name, command in commands.items() if "0.0.0.0" in command] == ["app"]
 
 
 def test_a_port_in_use_is_reported_with_its_setting(settings: Settings) -> None:
     with closing(socket.socket()) as taken:
-        taken.bind((settings.host, settings.mlflow_port))
+        taken.bind((LOOPBACK, settings.mlflow_port))
         taken.listen()
         with pytest.raises(StackError, match=f"{settings.mlflow_port}.*CAT_MLFLOW_PORT"):
             check_ports(settings, read_procfile(settings))
@@ -86,7 +91,7 @@ def test_a_port_in_use_is_reported_with_its_setting(settings: Settings) -> None:
 
 def test_a_port_in_use_that_the_stack_does_not_use_does_not_stop_it(settings: Settings) -> None:
     with closing(socket.socket()) as taken:
-        taken.bind((settings.host, settings.s3_port))
+        taken.bind((LOOPBACK, settings.s3_port))
         taken.listen()
         check_ports(settings, read_procfile(settings))
         with_s3 = local_settings(lake="s3")

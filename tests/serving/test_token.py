@@ -1,0 +1,62 @@
+"""With a secret token the model server answers nobody without it, and our clients show it."""
+
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from include.errors import BadSetting
+from include.serving import client, server
+from include.settings import Settings
+
+NOT_STARTED: Any = SimpleNamespace(served=None, rejected={}, ended=Event(), run=lambda clock: None)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "server_token").write_text("right\n")
+    return Settings(secrets_dir=tmp_path)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "right"}])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/invocations"), ("GET", "/live"), ("GET", "/metrics")])
+def test_without_the_token_nothing_but_that_it_runs_is_told(
+    settings: Settings, headers: dict[str, str], method: str, path: str
+) -> None:
+    with TestClient(server.build_app(NOT_STARTED, settings)) as http:
+        refused = http.request(method, path, headers=headers)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert all(http.get(open_path, headers=headers).status_code == 200 for open_path in ("/ping", "/health"))
+
+
+def test_with_the_token_it_answers(settings: Settings) -> None:
+    with TestClient(server.build_app(NOT_STARTED, settings)) as http:
+        assert http.get("/live", headers=settings.server_headers).json()["error"] == "no model yet"
+        assert http.post("/invocations", headers=settings.server_headers, json={}).status_code == 503
+
+
+def test_without_a_secret_it_asks_for_none(tmp_path: Path) -> None:
+    settings = Settings(secrets_dir=tmp_path)
+    assert settings.server_headers == {}
+    with TestClient(server.build_app(NOT_STARTED, settings)) as http:
+        assert http.get("/live").status_code == 503
+
+
+def test_a_wrong_token_is_wrong_input_and_names_the_cure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TestClient(server.build_app(NOT_STARTED, settings)) as http:
+        monkeypatch.setattr(httpx, "request", http.request)
+        with pytest.raises(BadSetting, match="server_token"):
+            client.live("", headers={"Authorization": "Bearer wrong"})
+        with pytest.raises(BadSetting, match="server_token"):
+            client.predict("", [b"x"])
+
+
+def test_without_a_token_it_stays_on_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAT_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["server", "--host", "0.0.0.0"])
+    with pytest.raises(SystemExit, match="server_token is missing"):
+        cast(Any, server).main()
