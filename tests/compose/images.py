@@ -16,8 +16,10 @@ BASE = "cat-test/python:bookworm"
 STAND_INS = {name: f"cat-test/{name}:stand-in" for name in ("postgres", "redis", "s3")}
 INCLUDED = "python3,python3-venv,python3-pip,ca-certificates,curl"
 # How this machine reaches its package registries: pip and uv in a build must go the same way.
-PACKAGES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_INDEX_URL", "UV_DEFAULT_INDEX",
-            "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY")  # fmt: skip
+PACKAGES = (
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_FIND_LINKS", "UV_INDEX_URL", "UV_DEFAULT_INDEX"),
+    *("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"),
+)
 
 
 def image_variables() -> dict[str, str]:
@@ -45,7 +47,13 @@ def _make_base() -> None:
         root = Path(folder) / "root"
         subprocess.run(["debootstrap", "--variant=minbase", f"--include={INCLUDED}", "bookworm", str(root)], check=True)
         shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
-        for part in ("etc/apt/sources.list", "etc/apt/sources.list.d", "etc/apt/apt.conf.d", "etc/pip.conf"):
+        for part in (
+            "etc/apt/sources.list",
+            "etc/apt/sources.list.d",
+            "etc/apt/apt.conf.d",
+            "etc/pip.conf",
+            *_wheels(),
+        ):
             _copy(Path("/") / part, root / part)
         bundle = root / "etc" / "ssl" / "certs" / "ca-certificates.crt"
         shutil.copy(os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile or bundle, bundle)
@@ -54,6 +62,11 @@ def _make_base() -> None:
         changes = [part for name, value in settings.items() for part in ("--change", f"ENV {name}={value}")]
         tar = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
         subprocess.run(["docker", "import", *changes, "-", BASE], stdin=tar.stdout, check=True)
+
+
+def _wheels() -> list[str]:
+    """Folders of wheels from which pip installs, as paths below the root."""
+    return [place.lstrip("/") for place in os.environ.get("PIP_FIND_LINKS", "").split() if Path(place).is_dir()]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -68,4 +81,4 @@ def _make_stand_ins() -> None:
         shutil.copytree(Path(__file__).parent / "stand_ins", folder, dirs_exist_ok=True)
         shutil.copy(ROOT / "stack" / "s3_server.py", folder)
         for name, image in STAND_INS.items():
-            docker("build", "--network", "host", "--build-arg", f"BASE={BASE}", "--target", name, "-t", image, folder)
+            docker("build", "--build-arg", f"BASE={BASE}", "--target", name, "-t", image, folder)
