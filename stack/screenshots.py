@@ -86,9 +86,9 @@ def last_run(api: AirflowApi) -> str:
         raise StackError(f"no healthy Airflow answers at {api.url}: run `make demo` or `make up`, and leave it running")
     try:
         runs = api.runs(DAG)
-    except (FileNotFoundError, httpx.HTTPStatusError) as error:
+    except httpx.HTTPStatusError as error:
         raise StackError(
-            f"the Airflow at {api.url} does not take the password of {api.airflow_home}: "
+            f"the Airflow at {api.url} does not take the password of these settings: "
             "give the --base-data and --lake that its stack was started with"
         ) from error
     if not runs:

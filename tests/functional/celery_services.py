@@ -70,8 +70,8 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def _running(command: list[str]) -> Iterator[None]:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(_unprivileged(*command), cwd="/", **quiet)
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(_unprivileged(*command), cwd="/", stdout=null, stderr=null)
     try:
         yield
     finally:
