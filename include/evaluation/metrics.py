@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from include.records import DecisionRule, Interval
 
@@ -20,7 +20,7 @@ Metrics = dict[str, Floats]  # each metric, once per row of weights
 def positive_log_odds(logits: NDArray[np.floating], positive_classes: Sequence[int]) -> Floats:
     """Log-odds of the positive classes against all others, shape (photos,), from logits (photos, classes)."""
     exact, positive = logits.astype(np.float64), np.isin(np.arange(logits.shape[1]), positive_classes)
-    return np.asarray(logsumexp(exact[:, positive], axis=1) - logsumexp(exact[:, ~positive], axis=1))
+    return np.asarray(np.logaddexp.reduce(exact[:, positive], 1) - np.logaddexp.reduce(exact[:, ~positive], 1))
 
 
 def positive_probability(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:

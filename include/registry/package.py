@@ -92,22 +92,12 @@ class CatModel(PythonModel):
         return overlay_heat_map(decode(body, draft=SIDE), self.explain(photo))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
-        missing, count = np.isnan(probability), len(errors)
-        verdict = {"probability": probability, "is_positive": self.rule.is_positive(probability)}
-        verdict |= {"unsure": self.rule.is_unsure(probability)}
-        columns = {name: _without(values, missing) for name, values in verdict.items()}
-        columns |= {"threshold": np.full(count, self.rule.threshold), "error": np.array(errors, object)}
-        columns |= {"model_version": np.full(count, self.model_version, object)}
-        columns |= {"explanation": np.array(pictures, object)}
-        # all as objects: a column of text would turn None into NaN, which is no JSON
-        return pd.DataFrame(columns, dtype=object)[COLUMNS]
-
-
-def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """The values as objects, none where they are missing."""
-    objects = values.astype(object)
-    objects[missing] = None
-    return objects
+        is_positive, unsure = self.rule.is_positive(probability), self.rule.is_unsure(probability)
+        table = np.empty((len(errors), len(COLUMNS)), object)  # of text alone, None would become NaN, which is no JSON
+        for row, values in enumerate(zip(probability.tolist(), is_positive.tolist(), unsure.tolist(), strict=True)):
+            verdict = values if errors[row] is None else (None, None, None)
+            table[row] = *verdict, self.rule.threshold, self.model_version, errors[row], pictures[row]
+        return pd.DataFrame(table, columns=COLUMNS)
 
 
 def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:

@@ -42,7 +42,7 @@ def test_a_service_gets_the_variables_of_the_secrets_that_it_mounts(secrets: Pat
     assert found["AWS_SECRET_ACCESS_KEY"] == "s3_secret_key-value"
     assert found["AIRFLOW__CORE__FERNET_KEY"] == "airflow_fernet_key-value"
     assert found["AIRFLOW__CELERY__BROKER_URL"] == "redis://:redis_password-value@redis:6379/0"
-    assert found["MLFLOW_BACKEND_STORE_URI"] == "postgresql://mlflow:mlflow_db_password-value@postgres/mlflow"
+    assert found["MLFLOW_BACKEND_STORE_URI"] == "postgresql+psycopg2://mlflow:mlflow_db_password-value@postgres/mlflow"
     (tmp_path / "none").mkdir()
     assert "value" not in json.dumps(environment_of(tmp_path / "none"))
 
