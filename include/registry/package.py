@@ -97,7 +97,7 @@ class CatModel(PythonModel):
         for row, values in enumerate(zip(probability.tolist(), is_positive.tolist(), unsure.tolist(), strict=True)):
             verdict = values if errors[row] is None else (None, None, None)
             table[row] = *verdict, self.rule.threshold, self.model_version, errors[row], pictures[row]
-        return pd.DataFrame(table, columns=COLUMNS)
+        return pd.DataFrame(table, columns=COLUMNS, dtype=object)
 
 
 def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:
