@@ -1,0 +1,24 @@
+"""What several views draw."""
+
+from html import escape
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+STATUS, ASK = "pages/status.py", "pages/ask.py"
+
+
+def announce(place: DeltaGenerator, headline: str, line: str = "") -> None:
+    """A heading and a line that a screen reader reads out when they change."""
+    text = f"<h2>{escape(headline)}</h2>" + (f"<p>{escape(line)}</p>" if line else "")
+    place.markdown(f'<div class="verdict" role="status">{text}</div>', unsafe_allow_html=True)
+
+
+def small(text: str) -> None:
+    """Small print in the full contrast of the theme, which st.caption has not."""
+    st.markdown(f'<p class="small">{escape(text)}</p>', unsafe_allow_html=True)
+
+
+def link_pages() -> None:
+    st.divider()
+    st.page_link(STATUS, label="How the model is doing", icon=":material/monitoring:")
