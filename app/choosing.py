@@ -21,24 +21,8 @@ log = logging.getLogger(__name__)
 UPLOAD, CAMERA = "Upload", "Camera"
 # Those that can be read, and pictures that cannot: a file that is not listed is refused by Streamlit, in a tooltip that
 # nobody sees on a phone; one that is listed reaches us, and gets an answer.
-TYPES = [
-    "jpg",
-    "jpeg",
-    "jpe",
-    "jfif",
-    "png",
-    "webp",
-    "heic",
-    "heif",
-    "hif",
-    "avif",
-    "gif",
-    "bmp",
-    "tif",
-    "tiff",
-    "svg",
-    "pdf",
-]
+TYPES = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"]
+TYPES += ["heic", "heif", "hif", "avif", "gif", "bmp", "tif", "tiff", "svg", "pdf"]
 INTRODUCTION = "Show a photo, and a model that learns from its visitors says what it sees."
 FATE = (
     f"JPEG, PNG or WebP, up to {MAX_BYTES // 1_000_000} MB. The model looks at your photo, and then it is forgotten, "
@@ -106,7 +90,7 @@ def _free(file: UploadedFile) -> None:
 
 
 def _offer_examples() -> None:
-    examples = _examples()
+    examples = _examples(services.get_settings().question.sources)
     if not examples:
         return
     st.markdown("No photo at hand? Try a drawing:")
@@ -118,8 +102,8 @@ def _offer_examples() -> None:
 
 
 @st.cache_data
-def _examples() -> dict[str, bytes]:
-    return draw_examples(services.get_settings().question)
+def _examples(sources: tuple[str, ...]) -> dict[str, bytes]:
+    return draw_examples(sources)
 
 
 def _show_example(photo: bytes) -> None:

@@ -15,7 +15,7 @@ CONSENT_VERSION = 2  # raise it when the words beside the box change
 
 
 def answer(shown: Shown, visitor: str, value: str | None) -> None:
-    """Count an answer, and store it where the photo is kept; none takes it back. Raises OSError where it cannot be kept.
+    """Count an answer, and store it where the photo is kept; none takes it back. Raises OSError where the disk is full.
 
     Safe to repeat: the same answer again changes nothing.
     """

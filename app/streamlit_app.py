@@ -1,4 +1,4 @@
-"""The app: `streamlit run app/streamlit_app.py`. The pages, figures for Prometheus, and a thread that empties the spool."""
+"""The app, for `streamlit run`: the pages, figures for Prometheus, and the thread that empties the spool."""
 
 import hmac
 import logging
@@ -18,6 +18,8 @@ from app.services import get_sender, get_settings, get_spool
 
 logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 logging.getLogger("httpx").setLevel("WARNING")  # it logs a line per request, and so do we, with its id
+# Its caches, used by our threads, warn that no page is being drawn.
+logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel("ERROR")
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from app.http_log import new_id
 from app.limits import RateLimit
 from app.model_reports import report_of
 from app.monitoring import ERRORS, SECONDS, VERDICTS
-from app.services import get_model_news, get_rate_limit, get_settings, predict_live
+from app.services import get_icon, get_model_news, get_rate_limit, get_settings, predict_live
 from app.shown import Shown
 from app.widgets import announce, small
 from app.wording import describe_quality, headline, named_shares, percent, subline, told
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 WIDEST, HIGHEST = 420, 300  # pixels of the photo on the page: the verdict and the photo fit on a phone's first screen
 LOOKING = "Looking at your photo …"
+THINKING = "Looking for the reason …"
 TOO_FAST = "That was very fast: wait a minute, then ask again."
 TOO_MANY = "Many people are asking just now: wait a minute, then ask again."
 NO_MODEL = "I have not learned to see yet. Come back in a few minutes."
@@ -48,7 +49,12 @@ def look(place: DeltaGenerator, shown: Shown) -> None:
         _buttons(shown)
         return
     question = get_settings().question
-    announce(place, headline(shown.verdict, question), subline(shown.verdict, question))
+    announce(place, headline(shown.verdict, question, get_icon()), subline(shown.verdict, question))
+    if shown.shows_why and shown.explanation is None:
+        _draw_photo(picture, shown)
+        with waiting, st.spinner(THINKING):
+            ask_why(shown)
+        waiting.empty()
     _draw_photo(picture, shown)
     _buttons(shown)
     _draw_shares(shown)
@@ -75,19 +81,20 @@ def ask(shown: Shown) -> None:
 
 
 def ask_why(shown: Shown) -> None:
-    """The explanation, with the first click that asks for it."""
-    shown.fault = ""
-    if shown.explanation is None and not (problem := _limit()):
-        request_id = new_id()
-        try:
-            picture = predict_live(shown.photo, request_id=request_id, explain=True).explanation
-            shown.explanation = base64.b64decode(picture or "", validate=True) or None
-        except Exception as error:
-            _explain_failure(error, request_id)
-        problem = "" if shown.explanation else f"{NO_REASON} (Request {request_id})"
-    elif shown.explanation is None:
-        shown.fault = problem
-    shown.shows_why = shown.explanation is not None and not shown.shows_why
+    """One request for the reason; what goes wrong becomes a sentence, and the verdict stays."""
+    request_id = new_id()
+    if problem := _limit():
+        shown.fault, shown.shows_why = problem, False
+        return
+    try:
+        picture = predict_live(shown.photo, request_id=request_id, explain=True).explanation
+        explanation = base64.b64decode(picture or "", validate=True)
+        _width(explanation)
+    except Exception as error:  # among them: what came is no picture
+        _explain_failure(error, request_id)
+        shown.fault, shown.shows_why = f"{NO_REASON} (Request {request_id})", False
+        return
+    shown.explanation = explanation
 
 
 def _limit() -> str:
@@ -113,6 +120,10 @@ def _ask_again(shown: Shown) -> None:
     shown.problem = ""
 
 
+def _toggle_why(shown: Shown) -> None:
+    shown.fault, shown.shows_why = "", not shown.shows_why
+
+
 def _draw_photo(place: DeltaGenerator, shown: Shown) -> None:
     question = get_settings().question
     with place.container():
@@ -135,7 +146,7 @@ def _buttons(shown: Shown) -> None:
     with st.container(horizontal=True):
         if shown.verdict:
             words = "Hide the reason" if shown.shows_why else "Why?"
-            st.button(words, key=f"why {shown.id}", on_click=ask_why, args=(shown,))
+            st.button(words, key=f"why {shown.id}", on_click=_toggle_why, args=(shown,))
         elif shown.problem != UNREADABLE:
             st.button("Ask again", key=f"again {shown.id}", on_click=_ask_again, args=(shown,))
         st.button("Another photo", key=f"other {shown.id}", on_click=forget_photo)

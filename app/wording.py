@@ -22,22 +22,25 @@ def told(verdict: Verdict) -> str:
     return POSITIVE if verdict.is_positive else NEGATIVE
 
 
-def headline(verdict: Verdict, question: Question) -> str:
+def headline(verdict: Verdict, question: Question, icon: str = "") -> str:
+    """The verdict in a few words; ``icon`` follows a plain yes."""
     label = told(verdict)
     if label == "unsure":
         return "Hard to tell"
     words = question.words_for(label)
-    return f"You are {words}!" if _certainty(verdict) >= SURE else f"You are probably {words}"
+    if _certainty(verdict) < SURE:
+        return f"You are probably {words}"
+    return f"You are {words}! {icon}".strip() if label == POSITIVE else f"You are {words}"
 
 
 def subline(verdict: Verdict, question: Question) -> str:
     """The number, and what the photo is most like."""
-    likeness = f"{question.noun.capitalize()}: {percent(verdict.probability or 0)}"
+    likeness = f"{question.noun.capitalize()}: {percent(verdict.probability or 0)}."
     shares = named_shares(verdict, question)
     if not shares:
         return likeness
     source, share = max(shares, key=lambda item: item[1])
-    return f"{likeness}. Most like {source} ({percent(share)})."
+    return likeness if source == question.noun else f"{likeness} Most like {source}: {percent(share)}."
 
 
 def named_shares(verdict: Verdict, question: Question) -> list[tuple[str, float]]:

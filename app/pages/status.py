@@ -34,32 +34,19 @@ def draw_quality(reports: list[Report]) -> None:
         return
     rows = pd.DataFrame([row for report in reversed(reports) for row in _quality(report)])
     small("On the test photos of each version, with 95 % intervals. Versions that were not released are among them.")
-    axis = alt.X("version:N", sort=None, title="Model version")
-    bars = (
-        alt.Chart(rows)
-        .mark_errorbar(ticks=True)
-        .encode(
-            x=axis,
-            xOffset="metric:N",
-            y=alt.Y("low:Q", title="", scale=alt.Scale(zero=False)),
-            y2="high:Q",
-            color="metric:N",
-        )
-    )
-    points = (
-        alt.Chart(rows)
-        .mark_point(filled=True, size=70)
-        .encode(
-            x=axis,
-            xOffset="metric:N",
-            y="value:Q",
-            color=alt.Color("metric:N", title=""),
-            shape=alt.Shape("metric:N", title=""),
-        )
-    )
-    st.altair_chart(bars + points, height=260)
+    st.altair_chart(_plot(rows), height=260)
     with st.expander("The same as a table"):
         st.table(rows.set_index("version").round(3))
+
+
+def _plot(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """A point and its interval for each version and metric."""
+    version, colour = alt.X("version:N", sort=None, title="Model version"), alt.Color("metric:N", title="")
+    base = alt.Chart(rows).encode(x=version, xOffset="metric:N", color=colour)
+    scale = alt.Scale(zero=False)
+    bars = base.mark_errorbar(ticks=True).encode(y=alt.Y("low:Q", title="", scale=scale), y2="high:Q")
+    points = base.mark_point(filled=True, size=70).encode(y="value:Q", shape=alt.Shape("metric:N", title=""))
+    return alt.layer(bars, points)
 
 
 def _quality(report: Report) -> list[dict]:
@@ -86,7 +73,7 @@ def draw_feedback() -> None:
     if answered:
         share = share_interval(right, answered)
         st.markdown(
-            f"Of {answered} photos that it called “{noun}”, visitors said of {right} that it is: "
+            f"It called {answered} of these photos “{noun}”, and visitors agreed on {right}: "
             f"**{share.value:.0%}** ({share.low:.0%} to {share.high:.0%})."
         )
         small("Only those count who answered, and they may be wrong, or joking: this is no measure of the model.")

@@ -139,8 +139,8 @@ def grant(store: ObjectStore, wish: Wish, photo: bytes) -> str:
     if not wish.kept:
         take_back(store, photo_id)
         return photo_id
-    about = {"consent_version": wish.consent_version, "model_version": wish.model_version}
-    save_upload(store, photo, UploadRecord(photo_id, wish.taken_at, session, probability=wish.probability, **about))
+    about_consent_and_model = (wish.consent_version, wish.model_version, wish.probability)
+    save_upload(store, photo, UploadRecord(photo_id, wish.taken_at, session, *about_consent_and_model))
     if wish.answer:
         store.write(layout.feedback(photo_id), Feedback(photo_id, wish.answer, str(wish.answered_at)).to_json())
     else:
