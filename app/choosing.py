@@ -55,20 +55,7 @@ def forget_photo() -> None:
     st.session_state["refusal"] = ""
 
 
-def _take(file: UploadedFile, source: str) -> None:
-    body = file.getvalue()
-    st.session_state["choice"] += 1
-    with st.spinner("Reading the photo …"):
-        shown, refusal = _read(body)
-    _free(file)
-    st.session_state["refusal"] = refusal
-    if shown:
-        PHOTOS.labels(source).inc()
-        st.session_state["shown"] = shown
-    st.rerun()
-
-
-def _read(body: bytes) -> tuple[Shown | None, str]:
+def read_upload(body: bytes) -> tuple[Shown | None, str]:
     """The photo, or why there is none."""
     try:
         return Shown(services.clean(body)), ""
@@ -80,6 +67,19 @@ def _read(body: bytes) -> tuple[Shown | None, str]:
         ERRORS.labels("cannot_read").inc()
         log.exception("a photo could not be read")
         return None, "The photo could not be read just now; it is not your fault. Try again in a minute."
+
+
+def _take(file: UploadedFile, source: str) -> None:
+    body = file.getvalue()
+    st.session_state["choice"] += 1
+    with st.spinner("Reading the photo …"):
+        shown, refusal = read_upload(body)
+    _free(file)
+    st.session_state["refusal"] = refusal
+    if shown:
+        PHOTOS.labels(source).inc()
+        st.session_state["shown"] = shown
+    st.rerun()
 
 
 def _free(file: UploadedFile) -> None:

@@ -38,7 +38,7 @@ KINDS = {  # the first bytes of a file, and what it is
 REASONS = {
     "empty": "This file is empty. Send the photo again.",
     "too_many_bytes": f"This file is too large: at most {MAX_BYTES // 1_000_000} MB. Send a smaller copy of the photo.",
-    "too_small": "This picture is tiny: each side needs at least 16 pixels. Send the photo itself, not a thumbnail.",
+    "too_small": "This picture is too small or too thin to see anything. Send the photo itself, not a thumbnail.",
     "damaged": "This photo is damaged or was cut off on its way. Send it again.",
 }
 

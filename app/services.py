@@ -12,8 +12,8 @@ import streamlit as st
 from app.limits import RateLimit
 from app.model_reports import Report, read_reports
 from app.refreshed import Refreshed
-from include.errors import CatError
-from include.images.decoding import decode
+from include.errors import CatError, NotAPhoto
+from include.images.decoding import MIN_SIDE, decode
 from include.ingestion.answer_counts import read_counts
 from include.ingestion.spool import Spool
 from include.ingestion.spool_sender import SpoolSender
@@ -70,6 +70,8 @@ def clean(photo: bytes) -> bytes:
     """The picture and nothing else: upright JPEG, at most 1,024 px, without EXIF or GPS. Raises NotAPhoto."""
     image = decode(photo, draft=LONGEST_SIDE)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    if min(image.size) < MIN_SIDE:
+        raise NotAPhoto("too_small", f"a strip: reduced it has {image.width} x {image.height} pixels")
     image.info.clear()
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY)
