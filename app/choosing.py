@@ -18,7 +18,7 @@ from include.images.decoding import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
-UPLOAD, CAMERA = "Upload", "Camera"
+UPLOAD, CAMERA = "File", "Camera"
 # Those that can be read, and pictures that cannot: a file that is not listed is refused by Streamlit, in a tooltip that
 # nobody sees on a phone; one that is listed reaches us, and gets an answer.
 TYPES = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"]
@@ -45,7 +45,7 @@ def choose(place: DeltaGenerator) -> None:
         file = st.file_uploader("Drop a photo here, or choose one", type=TYPES, key=f"upload {number}")
     small(FATE)
     if file is not None:
-        _take(file, way.lower())
+        _take(file, "camera" if way == CAMERA else "upload")
     _offer_examples()
 
 

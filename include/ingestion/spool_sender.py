@@ -10,6 +10,7 @@ from include.lake.base import ObjectStore
 log = logging.getLogger(__name__)
 
 PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds after a failure: twice as many after each further one
+GRACE = 5.0  # seconds for a send to end: a lake that hangs must not hold up the end of the app
 
 
 class SpoolSender:
@@ -29,10 +30,10 @@ class SpoolSender:
         self._wake.set()
 
     def stop(self) -> None:
-        """Let the file that is being sent end; what remains stays for the next process."""
+        """Let the file that is being sent end, if the lake takes it soon; what remains stays for the next process."""
         self._ended = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(GRACE)
 
     def _run(self) -> None:
         failures = 0
