@@ -176,7 +176,7 @@ def test_a_verdict_that_cannot_be_is_none(page: AppTest, answering: ModelServer,
     assert "does not answer right now" in words(show(page, drawing("cats", 1)))
 
 
-@pytest.mark.parametrize(("status", "text"), [(503, "I have not learned to see yet"), (500, "does not answer")])
+@pytest.mark.parametrize(("status", "text"), [(503, "No model is ready yet"), (500, "does not answer")])
 def test_a_server_without_an_answer_gets_a_friendly_sentence(
     page: AppTest, answering: ModelServer, lake: LocalStore, status: int, text: str
 ) -> None:

@@ -65,6 +65,22 @@ def test_an_answer_has_all_columns_and_names_its_version(served: Served, champio
     assert row["model_version"] == answer.headers["X-Model-Version"] == champion
 
 
+def test_a_request_leaves_its_id_in_the_log(served: Served, champion: str) -> None:
+    for name, status in (("seen-by-both", 200), ("refused", 400)):
+        body = protocol(RED) if status == 200 else {"nothing": 1}
+        assert post(served, json=body, headers={"X-Request-ID": name}).status_code == status
+        until(lambda name=name, status=status: f"request {name}: status {status}" in served.model.output)
+
+
+def test_the_shares_of_all_sources_add_up(served: Served, champion: str) -> None:
+    photo, document = served.predict(RED, DOCUMENT)
+    assert photo.shares is not None
+    assert len(photo.shares) == 4
+    assert sum(photo.shares) == pytest.approx(1)
+    assert photo.shares[0] == pytest.approx(photo.probability)
+    assert document.shares is None
+
+
 def test_the_rest_of_mlflows_protocol_is_understood_too(served: Served, champion: str) -> None:
     records = {"dataframe_records": [{"image": base64.b64encode(RED).decode()}]}
     assert post(served, json=records).json()["predictions"][0]["is_positive"] is True
