@@ -12,7 +12,7 @@ from app.examples import draw_examples
 from app.monitoring import ERRORS, PHOTOS
 from app.refusals import explain_refusal
 from app.shown import Shown
-from app.widgets import small
+from app.widgets import draw_picture, small
 from include.errors import NotAPhoto
 from include.images.decoding import MAX_BYTES
 
@@ -97,7 +97,7 @@ def _offer_examples() -> None:
     with st.container(horizontal=True):
         for name, photo in examples.items():
             with st.container(width=76, gap="xsmall"):
-                st.image(photo, width=76, alt="")  # the button names it
+                draw_picture(photo, width=76, alt="")  # the button names it
                 st.button(name, key=f"example {name}", on_click=_show_example, args=(photo,), width="stretch")
 
 

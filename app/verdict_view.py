@@ -16,7 +16,7 @@ from app.model_reports import report_of
 from app.monitoring import ERRORS, SECONDS, VERDICTS
 from app.services import get_icon, get_model_news, get_rate_limit, get_settings, predict_live
 from app.shown import Shown
-from app.widgets import announce, small
+from app.widgets import announce, draw_picture, small
 from app.wording import describe_quality, headline, named_shares, percent, subline, told
 from include.errors import CatError, NoModelYet
 
@@ -129,11 +129,11 @@ def _draw_photo(place: DeltaGenerator, shown: Shown) -> None:
     with place.container():
         if shown.shows_why and shown.explanation:
             alt = f"Your photo in grey: red where it speaks for {question.noun}, blue where it speaks against it"
-            st.image(shown.explanation, width=_width(shown.explanation), alt=alt)
+            draw_picture(shown.explanation, width=_width(shown.explanation), alt=alt)
             small(f"Red speaks for {question.noun}, blue against it. The stronger the colour, the more it weighs.")
         else:
             alt = "The drawing that you chose" if shown.is_example else "Your photo"
-            st.image(shown.photo, width=_width(shown.photo), alt=alt)
+            draw_picture(shown.photo, width=_width(shown.photo), alt=alt)
 
 
 def _width(picture: bytes) -> int:

@@ -19,6 +19,12 @@ def small(text: str) -> None:
     st.markdown(f'<p class="small">{escape(text)}</p>', unsafe_allow_html=True)
 
 
+def draw_picture(picture: bytes, *, width: int, alt: str) -> None:
+    """A picture so many pixels wide. Given a width, st.image would decode, shrink and encode it in every run."""
+    with st.container(width=width):
+        st.image(picture, width="stretch", alt=alt)
+
+
 def link_pages() -> None:
     st.divider()
     st.page_link(STATUS, label="How the model is doing", icon=":material/monitoring:")

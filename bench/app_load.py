@@ -114,9 +114,9 @@ def draw_noise(number: int) -> bytes:
 
 async def visit(url: str, photos: list[bytes], *, every: float, end: float, result: Result) -> None:
     """One visitor, who shows a photo every so many seconds."""
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE, limits=httpx.Limits(keepalive_expiry=1)) as http:
         await http.get(f"{url}/_stcore/health")  # its cookie allows uploads
-        http.headers["X-Xsrftoken"] = http.cookies.get("_streamlit_xsrf", "")
+        http.headers["X-Xsrftoken"] = http.cookies.get("_streamlit_xsrf") or ""
         address = url.replace("http", "ws", 1) + "/_stcore/stream"
         async with connect(address, subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[list-item]
             visitor = Visitor(url, http, socket)

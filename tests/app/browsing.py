@@ -1,7 +1,6 @@
 """Driving an installed Chromium through the app."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from include.errors import StackError
 from include.lake import layout
 from include.lake.local import LocalStore
-from stack.screenshots import ARGUMENTS, BROWSERS
+from stack.browser import ARGUMENTS, find_browser
 from tests.app.served import App
-from tests.serving.conftest import until
+from tests.waiting import until
 
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PATIENCE = 60_000  # milliseconds: a machine that trains meanwhile is slow
@@ -25,9 +25,10 @@ PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile":
 @contextmanager
 def launch() -> Iterator[Browser]:
     """The browser, without a window; a test that needs it is skipped where there is none."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH; on Debian: apt-get install chromium")
+    try:
+        found = find_browser()
+    except StackError as error:
+        pytest.skip(str(error))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=[*ARGUMENTS, *CAMERA])
         yield browser

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.pictures import plain
 
-VERDICT = {
+VERDICT: dict[str, Any] = {
     "probability": 0.97,
     "is_positive": True,
     "unsure": False,

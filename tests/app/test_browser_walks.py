@@ -17,7 +17,7 @@ from tests.app.served import App, serve
 from tests.app.test_status_page import report
 from tests.app.visitor import answer_to
 from tests.pictures import drawing, plain
-from tests.serving.conftest import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
 
@@ -128,7 +128,7 @@ def test_a_visitor_uses_the_camera(app: App, chromium: Browser) -> None:
     before = len(list(app.lake.keys(layout.FEEDBACK)))
     with open_page(chromium, app, PHONE) as page:
         page.get_by_text("Camera", exact=True).click()
-        page.wait_for_function("document.querySelector('video')?.videoWidth > 0")  # before, a click takes nothing
+        page.wait_for_function("document.querySelector('video')?.currentTime > 0.5")  # before, a click takes nothing
         page.get_by_role("button", name="Take Photo").click()
         sees(page, "You are a cat!")
         page.get_by_text("Let this photo stay").click()

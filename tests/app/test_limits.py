@@ -27,12 +27,11 @@ def test_threads_share_a_limit() -> None:
 
 
 def test_a_value_stays_while_it_cannot_be_read_anew(caplog: pytest.LogCaptureFixture) -> None:
-    answers = iter([1, OSError("the lake is down"), 2])
+    answers = iter([1, 0, 2])
 
     def read() -> int:
-        answer = next(answers)
-        if isinstance(answer, OSError):
-            raise answer
+        if not (answer := next(answers)):
+            raise OSError("the lake is down")
         return answer
 
     value = Refreshed(read, seconds=-1.0)

@@ -182,7 +182,7 @@ def test_two_visitors_in_the_same_second_are_two_uploads(answering: ModelServer,
 
 
 def test_what_it_promises_depends_on_the_photo(page: AppTest, answering: ModelServer, lake: LocalStore) -> None:
-    promises = {}
+    promises = dict[bool, bool]()
     for number in range(40):
         photo = drawing("cats", number)
         if promises.keys() >= {True, False}:

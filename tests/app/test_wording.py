@@ -15,7 +15,7 @@ QUESTION = Question()
 
 
 def verdict(**changed: Any) -> Verdict:
-    return Verdict(**(VERDICT | changed))
+    return Verdict(**{**VERDICT, **changed})
 
 
 @pytest.mark.parametrize(

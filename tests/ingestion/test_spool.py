@@ -99,10 +99,10 @@ def test_a_lake_that_is_down_loses_nothing_and_stores_nothing_by_half(spool: Spo
     spool.put(wish(), PHOTO)
     for _ in range(2):
         with pytest.raises(OSError, match="No space"):
-            spool.send(down)  # type: ignore[arg-type]
+            spool.send(down)
     assert spool.waiting() == 1
     down.up = True
-    spool.send(down)  # type: ignore[arg-type]
+    spool.send(down)
     assert labels(lake) == ["positive"]
 
 
@@ -125,7 +125,7 @@ def test_a_kill_at_each_write_of_the_lake_comes_to_the_same(spool: Spool, lake: 
             spool.put(desired, PHOTO)
             failing.left = writes
             try:
-                spool.send(failing)  # type: ignore[arg-type]
+                spool.send(failing)
             except OSError:
                 assert spool.waiting() == 1
         assert spool.waiting() == 0
@@ -141,7 +141,7 @@ def test_a_wish_that_changes_while_it_is_sent_is_sent_again(spool: Spool, lake: 
             return getattr(self.lake, name)
 
     spool.put(wish(), PHOTO)
-    spool.send(Changing(lake))  # type: ignore[arg-type]
+    spool.send(Changing(lake))
     assert spool.waiting() == 1
     spool.send(lake)
     assert spool.waiting() == 0
