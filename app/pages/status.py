@@ -41,11 +41,13 @@ def draw_quality(reports: list[Report]) -> None:
 
 def _plot(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """A point and its interval for each version and metric."""
-    version, colour = alt.X("version:N", sort=None, title="Model version"), alt.Color("metric:N", title="")
-    base = alt.Chart(rows).encode(x=version, xOffset="metric:N", color=colour)
-    scale = alt.Scale(zero=False)
+    version = alt.X("version:N", sort=None, title="Model version", axis=alt.Axis(labelAngle=0))
+    above, scale = alt.Legend(orient="top"), alt.Scale(zero=False)
+    base = alt.Chart(rows).encode(x=version, xOffset="metric:N", color=alt.Color("metric:N", title="", legend=above))
     bars = base.mark_errorbar(ticks=True).encode(y=alt.Y("low:Q", title="", scale=scale), y2="high:Q")
-    points = base.mark_point(filled=True, size=70).encode(y="value:Q", shape=alt.Shape("metric:N", title=""))
+    points = base.mark_point(filled=True, size=70).encode(
+        y="value:Q", shape=alt.Shape("metric:N", title="", legend=above)
+    )
     return alt.layer(bars, points)
 
 
