@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
+from PIL import Image
 
 from app.limits import RateLimit
 from app.model_reports import Report, read_reports
@@ -69,7 +70,7 @@ def get_rate_limit() -> RateLimit:
 def clean(photo: bytes) -> bytes:
     """The picture and nothing else: upright JPEG, at most 1,024 px, without EXIF or GPS. Raises NotAPhoto."""
     image = decode(photo, draft=LONGEST_SIDE)
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
     if min(image.size) < MIN_SIDE:
         raise NotAPhoto("too_small", f"a strip: reduced it has {image.width} x {image.height} pixels")
     image.info.clear()
