@@ -98,7 +98,7 @@ def _offer_examples() -> None:
         for name, photo in examples.items():
             with st.container(width=76, gap="xsmall"):
                 draw_picture(photo, width=76, alt="")  # the button names it
-                st.button(name, key=f"example {name}", on_click=_show_example, args=(photo,), width="stretch")
+                st.button(name, key=f"example {name}", on_click=_show_example, args=(name,), width="stretch")
 
 
 @st.cache_data
@@ -106,6 +106,7 @@ def _examples(sources: tuple[str, ...]) -> dict[str, bytes]:
     return draw_examples(sources)
 
 
-def _show_example(photo: bytes) -> None:
+def _show_example(name: str) -> None:
     PHOTOS.labels("example").inc()
+    photo = _examples(services.get_settings().question.sources)[name]
     st.session_state["shown"], st.session_state["refusal"] = Shown(photo, is_example=True), ""

@@ -9,7 +9,7 @@ from app import say
 from app.monitoring import ERRORS
 from app.services import get_settings
 from app.shown import Shown
-from app.widgets import small
+from app.widgets import current, small
 from app.wording import answers_for, promise, told
 from include.ingestion.spool import Wish
 
@@ -36,13 +36,12 @@ def offer_say(shown: Shown) -> None:
             chosen = shown.answer == value
             st.button(
                 f"✓ {words}" if chosen else words,
-                key=f"{value} {shown.id}",
+                key=value,
                 type="primary" if chosen else "secondary",
                 on_click=_answer,
-                args=(shown, value),
+                args=(value,),
             )
-    key = f"consent {shown.id}"
-    st.checkbox(CONSENT, value=shown.kept, key=key, on_change=_consent, args=(shown, key))
+    st.checkbox(CONSENT, value=shown.kept, key=_box(shown), on_change=_consent)
     with st.expander("What happens to my photo?"):
         st.markdown(DETAILS)
     if shown.fault == NOT_KEPT:
@@ -50,7 +49,7 @@ def offer_say(shown: Shown) -> None:
     if shown.said:
         st.success(shown.said, icon=":material/check:")
     if shown.answer or shown.kept:
-        st.button("Undo", key=f"undo {shown.id}", on_click=_undo, args=(shown,))
+        st.button("Undo", on_click=_undo)
 
 
 def offer_way_back(shown: Shown | None) -> None:
@@ -71,13 +70,21 @@ def _visitor() -> str:
     return str(st.session_state["visitor"])
 
 
-def _answer(shown: Shown, value: str) -> None:
+def _box(shown: Shown) -> str:
+    """The box of this photo, and of no other: a tick must never outlive it."""
+    return f"consent {shown.id}"
+
+
+def _answer(value: str) -> None:
+    shown = current()
     changed = shown.answer is not None and shown.answer != value
     if _try(shown, lambda: say.answer(shown, _visitor(), value)):
         shown.said = ("Changed. " if changed else "Thank you! ") + promise(shown.sha256, value, kept=shown.kept)
 
 
-def _consent(shown: Shown, key: str) -> None:
+def _consent() -> None:
+    shown = current()
+    key = _box(shown)
     kept = bool(st.session_state[key])
     if not _try(shown, lambda: say.set_consent(shown, _visitor(), kept=kept)):
         st.session_state[key] = shown.kept
@@ -90,8 +97,9 @@ def _consent(shown: Shown, key: str) -> None:
         shown.said = f"Taken back: the photo is deleted.{counted}"
 
 
-def _undo(shown: Shown) -> None:
+def _undo() -> None:
     """No answer, no photo: as if nothing had been said."""
+    shown = current()
 
     def undo() -> None:
         say.set_consent(shown, _visitor(), kept=False)
@@ -99,7 +107,7 @@ def _undo(shown: Shown) -> None:
 
     if _try(shown, undo):
         shown.said = "Undone: your answer does not count, and the photo does not stay."
-    st.session_state[f"consent {shown.id}"] = shown.kept
+    st.session_state[_box(shown)] = shown.kept
     _remember(shown)
 
 

@@ -16,7 +16,7 @@ from app.model_reports import report_of
 from app.monitoring import ERRORS, SECONDS, VERDICTS
 from app.services import get_icon, get_model_news, get_rate_limit, get_settings, predict_live
 from app.shown import Shown
-from app.widgets import announce, draw_picture, small
+from app.widgets import announce, current, draw_picture, small
 from app.wording import describe_quality, headline, named_shares, percent, subline, told
 from include.errors import CatError, NoModelYet
 
@@ -116,11 +116,12 @@ def _explain_failure(error: Exception, request_id: str) -> str:
     return f"{NO_ANSWER} (Request {request_id})"
 
 
-def _ask_again(shown: Shown) -> None:
-    shown.problem = ""
+def _ask_again() -> None:
+    current().problem = ""
 
 
-def _toggle_why(shown: Shown) -> None:
+def _toggle_why() -> None:
+    shown = current()
     shown.fault, shown.shows_why = "", not shown.shows_why
 
 
@@ -146,10 +147,10 @@ def _buttons(shown: Shown) -> None:
     with st.container(horizontal=True):
         if shown.verdict:
             words = "Hide the reason" if shown.shows_why else "Why?"
-            st.button(words, key=f"why {shown.id}", on_click=_toggle_why, args=(shown,))
+            st.button(words, key="why", on_click=_toggle_why)
         elif shown.problem != UNREADABLE:
-            st.button("Ask again", key=f"again {shown.id}", on_click=_ask_again, args=(shown,))
-        st.button("Another photo", key=f"other {shown.id}", on_click=forget_photo)
+            st.button("Ask again", on_click=_ask_again)
+        st.button("Another photo", on_click=forget_photo)
     if shown.fault:
         st.warning(shown.fault, icon=":material/warning:")
 

@@ -5,7 +5,15 @@ from html import escape
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.shown import Shown
+
 STATUS, ASK = "pages/status.py", "pages/ask.py"
+
+
+def current() -> Shown:
+    """The photo on the page. Callbacks ask for it: Streamlit keeps what they are given as long as the session lasts."""
+    shown: Shown = st.session_state["shown"]
+    return shown
 
 
 def announce(place: DeltaGenerator, headline: str, line: str = "") -> None:
