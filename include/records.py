@@ -25,6 +25,7 @@ PROMOTE, KEEP = "Promote the challenger", "Keep the champion"  # what a person c
 WHY = "why"  # the param that asks for the reason
 LABELS = (POSITIVE, NEGATIVE)
 ANSWERS = (POSITIVE, NEGATIVE, "neither")  # of a user; "neither" never trains
+VERDICTS = (POSITIVE, NEGATIVE, "unsure")  # what the app tells about a photo
 SPLITS: tuple[str, ...] = get_args(Split)
 UPLOADS = "uploads"  # the source of photos that users gave
 UNKNOWN_CLASS = "unknown"  # a user says yes or no; which source a photo resembles nobody knows
@@ -84,6 +85,20 @@ class Feedback(JsonRecord):
     answered_at: str
 
     def __post_init__(self) -> None:
+        _check("answer", self.answer, ANSWERS)
+
+
+@dataclass(frozen=True)
+class AnswerCount(JsonRecord):
+    """One answer without its photo and its user: what the app said, and what the user said. ``day`` is in UTC."""
+
+    model_version: str
+    verdict: str  # as it was told: positive, negative or unsure
+    answer: str
+    day: str
+
+    def __post_init__(self) -> None:
+        _check("verdict", self.verdict, VERDICTS)
         _check("answer", self.answer, ANSWERS)
 
 
@@ -331,3 +346,4 @@ class Verdict:
     model_version: str
     error: str | None
     explanation: str | None = None  # a PNG as base64: the photo under a heat map; only on request
+    shares: list[float] | None = None  # P(source) for each source of the question, in its order; the sum is 1

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     max_request_bytes: int = 32_000_000
     max_batch: int = Field(default=64, ge=1)
     max_explained: int = Field(default=4, ge=1)
+    verdict_seconds: float = Field(default=20, gt=0)
+    requests_per_minute: int = Field(default=1200, ge=1)
+    session_requests_per_minute: int = Field(default=30, ge=1)
     deploy_timeout_seconds: float = Field(default=180, gt=0)
 
     network: Network = "efficientnet_lite0"
@@ -208,6 +211,11 @@ class Settings(BaseSettings):
     @property
     def lake(self) -> str:
         return self.lake_url or f"file://{self.home / 'lake'}"
+
+    @property
+    def spool(self) -> Path:
+        """Where the app keeps what visitors gave until the lake has it."""
+        return self.home / "spool"
 
     @property
     def embedding_cache(self) -> Path:

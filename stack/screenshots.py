@@ -6,7 +6,6 @@ refuses to run on any other base set than the sample, whose pictures our own cod
 
 import argparse
 import random
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,22 +25,13 @@ from include.settings import ROOT, SAMPLE, Settings
 from include.training.mlflow_runs import connect
 from stack.airflow_api import USER, AirflowApi
 from stack.airflow_login import airflow_password
+from stack.browser import ARGUMENTS, find_browser
 from stack.demo import app_url
 from stack.environment import local_settings
 
 DAG = "retrain"
 LAST_TASK = "release.report"
 PICTURES = ROOT / "docs" / "pictures"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 GRAPHS = {"retrain-graph-1.png": ("collect", "check"), "retrain-graph-2.png": ("train", "release")}
 PAGE: ViewportSize = {"width": 900, "height": 900}
 SIZE: ViewportSize = {
@@ -94,14 +84,6 @@ def last_run(api: AirflowApi) -> str:
     if not runs:
         raise StackError(f"{DAG} has no run yet: trigger it in {api.url}, or run `make demo`")
     return str(max(runs, key=lambda run: run["run_after"])["dag_run_id"])
-
-
-def find_browser() -> str:
-    """Path of the first Chromium on PATH; raises StackError."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise StackError(f"none of {', '.join(BROWSERS)} is on PATH: install one (on Debian: apt-get install chromium)")
-    return browser
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from app import services
+from app import say, services
 from include.dataset.splits import bucket, split_of_bucket
 from include.errors import BaseDataMissing, NoModelYet, NotAPhoto
 from include.files import visible_files
@@ -29,8 +29,7 @@ def visit(lake: ObjectStore, settings: Settings, *, seed: int) -> int:
         except NoModelYet:  # the first round of the loop: there is no model yet
             verdict = None
         visitor = f"demo visitor {seed}/{number % 2}"
-        photo_id = services.keep_photo(lake, cleaned, visitor=visitor, verdict=verdict)
-        services.keep_answer(lake, photo_id, settings.question.label_of(source))
+        say.give(lake, cleaned, visitor=visitor, verdict=verdict, answer=settings.question.label_of(source))
     return PHOTOS
 
 

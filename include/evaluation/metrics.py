@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from include.records import DecisionRule, Interval
 
@@ -26,6 +26,19 @@ def positive_log_odds(logits: NDArray[np.floating], positive_classes: Sequence[i
 def positive_probability(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:
     """P(positive) as people see it, shape (photos,), from logits (photos, classes)."""
     return np.asarray(expit(rule.slope * positive_log_odds(logits, rule.positive_classes) + rule.intercept))
+
+
+def class_probabilities(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:
+    """P(class), shape (photos, classes), from logits of that shape. The positive classes add up to P(positive).
+
+    Within the positive classes, and within the others, each has its share by their softmax.
+    """
+    exact, probability = logits.astype(np.float64), positive_probability(logits, rule)[:, None]
+    positive = np.isin(np.arange(logits.shape[1]), rule.positive_classes)
+    shares = np.empty_like(exact)
+    for classes, whole in ((positive, probability), (~positive, 1 - probability)):
+        shares[:, classes] = whole * softmax(exact[:, classes], axis=1)
+    return shares
 
 
 def compute_metrics(

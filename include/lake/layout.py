@@ -13,14 +13,16 @@ UPLOADS = "uploads/"
 FEEDBACK = "feedback/"
 REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
+COUNTS = "counts/"  # of answers, without their photos
 INGESTS = "ingests/"
+RUNS = "runs/"
 TRIALS = "trials/"  # of the store itself: created and deleted again
 MAX_NAME = 200  # characters of a run in a key: file systems allow 255
 FACTS_VERSION = 4  # increase when facts change their meaning; older facts are then ignored
 
 LAKE = "lake.json"  # base set, question and seed, write-once
 SECRET = "secret"  # HMAC key of all fingerprints and photo ids, write-once
-LATEST_RUN = "runs/latest.json"  # the last run that the gate decided
+LATEST_RUN = f"{RUNS}latest.json"  # the last run that the gate decided
 BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
 
 
@@ -48,6 +50,16 @@ def upload_photo(photo_id: str) -> str:
 
 def upload_record(photo_id: str) -> str:
     return f"{UPLOADS}{photo_id}/record.json"
+
+
+def upload_folder(photo_id: str) -> str:
+    """The prefix of all that shows or derives from an upload."""
+    return f"{UPLOADS}{photo_id}/"
+
+
+def answer_count(count_id: str) -> str:
+    """One answer without its photo; ``count_id`` is random."""
+    return f"{COUNTS}{count_id}.json"
 
 
 def photo_id_of(key: str) -> str:
@@ -308,5 +320,9 @@ def run_report(run: str) -> str:
     return _of_run(run, "report.json")
 
 
+def is_run_report(key: str) -> bool:
+    return key.startswith(RUNS) and key.endswith("/report.json")
+
+
 def _of_run(run: str, name: str) -> str:
-    return f"runs/{run_name(run)}/{name}"
+    return f"{RUNS}{run_name(run)}/{name}"

@@ -11,7 +11,7 @@ from include.lake.formats import write_json
 from include.promotion.close_calls import read_answer
 from include.promotion.comparison import read_decision
 from include.promotion.gate_words import describe_run
-from include.registry.versions import champion_version
+from include.registry.versions import champion_version, registered_at
 from include.settings import Settings
 from include.training.mlflow_runs import connect
 from include.training.run_results import read_results
@@ -26,7 +26,8 @@ def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
     decision, dataset = read_decision(store, run), read_published(store, run, evaluation["dataset"])
     if decision.challenger != version:
         raise DatasetError(f"the gate did not decide about version {version} but another: clear the task gate")
-    champion = champion_version(connect(settings))
+    client = connect(settings)
+    champion = champion_version(client)
     result = {
         "run": run,
         "dataset": evaluation["dataset"],
@@ -34,6 +35,7 @@ def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
         "statuses": dataset["statuses"],
         "version": version.number,
         "sha256": version.sha256,
+        "registered_at": registered_at(client, version),
         "decision_rule": evaluation["decision_rule"],
         "test": evaluation["slices"]["base"],
         "sources": evaluation["sources"],

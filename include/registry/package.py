@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array
 
 from include.errors import NotAPhoto
 from include.images.decoding import decode, decode_pixels
@@ -29,6 +30,7 @@ OUTPUT = [
     ColSpec(DataType.string, "model_version"),
     ColSpec(DataType.string, "error", required=False),
     ColSpec(DataType.string, "explanation", required=False),
+    ColSpec(Array(DataType.double), "shares", required=False),
 ]
 COLUMNS = [str(column.name) for column in OUTPUT]
 
@@ -61,14 +63,16 @@ class CatModel(PythonModel):
         """
         images = model_input["image"]
         photos, errors = self._decode(images)
-        probability = np.full(len(errors), np.nan)
+        probability, shares = np.full(len(errors), np.nan), np.full(len(errors), None)
         good = [place for place, error in enumerate(errors) if error is None]
         if good:
-            probability[good] = self._probabilities(np.stack(photos))
+            probability[good], of_good = self._probabilities(np.stack(photos))
+            for place, row in zip(good, of_good.tolist(), strict=True):
+                shares[place] = row
         pictures: list[str | None] = [None] * len(errors)
         for place, photo in zip(good, photos, strict=True) if (params or {}).get(EXPLAIN) else ():
             pictures[place] = self._explain(images.iloc[place], photo)
-        return self._verdicts(probability, errors, pictures)
+        return self._verdicts(probability, errors, pictures, shares)
 
     def _decode(self, images: pd.Series) -> tuple[list[Any], list[str | None]]:
         photos: list[Any] = []
@@ -81,23 +85,37 @@ class CatModel(PythonModel):
                 errors.append(f"{error.reason}: {error}")
         return photos, errors
 
-    def _probabilities(self, photos: np.ndarray) -> np.ndarray:
-        from include.evaluation.metrics import positive_probability
+    def _probabilities(self, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P(positive), shape (photos,), and P(class), shape (photos, classes)."""
+        from include.evaluation.metrics import class_probabilities, positive_probability
 
-        return positive_probability(self.score(photos), self.rule)
+        logits = self.score(photos)
+        return positive_probability(logits, self.rule), class_probabilities(logits, self.rule)
 
     def _explain(self, body: bytes, photo: np.ndarray) -> str:
         from include.registry.explanation import SIDE, overlay_heat_map
 
         return overlay_heat_map(decode(body, draft=SIDE), self.explain(photo))
 
-    def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
-        is_positive, unsure = self.rule.is_positive(probability), self.rule.is_unsure(probability)
-        table = np.empty((len(errors), len(COLUMNS)), object)  # of text alone, None would become NaN, which is no JSON
-        for row, values in enumerate(zip(probability.tolist(), is_positive.tolist(), unsure.tolist(), strict=True)):
-            verdict = values if errors[row] is None else (None, None, None)
-            table[row] = *verdict, self.rule.threshold, self.model_version, errors[row], pictures[row]
-        return pd.DataFrame(table, columns=COLUMNS, dtype=object)
+    def _verdicts(
+        self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None], shares: np.ndarray
+    ) -> pd.DataFrame:
+        missing, count = np.isnan(probability), len(errors)
+        verdict = {"probability": probability, "is_positive": self.rule.is_positive(probability)}
+        verdict |= {"unsure": self.rule.is_unsure(probability)}
+        columns = {name: _without(values, missing) for name, values in verdict.items()}
+        columns |= {"threshold": np.full(count, self.rule.threshold), "error": np.array(errors, object)}
+        columns |= {"model_version": np.full(count, self.model_version, object)}
+        columns |= {"explanation": np.array(pictures, object), "shares": shares}
+        # all as objects: a column of text would turn None into NaN, which is no JSON
+        return pd.DataFrame(columns, dtype=object)[COLUMNS]
+
+
+def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The values as objects, none where they are missing."""
+    objects = values.astype(object)
+    objects[missing] = None
+    return objects
 
 
 def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
@@ -109,6 +110,12 @@ def identify(registered: Registered) -> ModelVersion:
 def champion_version(client: Mlflow) -> ModelVersion | None:
     """The version that serves, or none before the first."""
     return _version_at(client, ALIAS)
+
+
+def registered_at(client: Mlflow, version: ModelVersion) -> str:
+    """When a version entered the registry, right after its training: ISO 8601 in UTC. Raises ModelError."""
+    milliseconds = _registered(client, version.number).creation_timestamp
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def reference_version(client: Mlflow) -> ModelVersion | None:

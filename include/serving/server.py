@@ -104,6 +104,7 @@ def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
         response = await _answer(request, served, settings)
         requests.labels(response.status_code, served.version if served else "none").inc()
         seconds.observe(time.monotonic() - began)
+        log.info("request %s: status %d", request.headers.get("x-request-id", "-")[:64], response.status_code)
         return response
 
     return app

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import services
+from app import say, services
 from include.lake import layout
 from include.lake.formats import read_json
 from include.registry.versions import champion_version
@@ -151,8 +151,7 @@ def test_every_container_comes_back_after_a_crash_and_nothing_is_lost(live: Syst
 
 def test_a_worker_that_dies_in_the_middle_costs_a_try_and_nothing_else(live: System) -> None:
     store, photo = live.lake, services.clean(drawing("cats", 77))
-    photo_id = services.keep_photo(store, photo, visitor="a visitor", verdict=None)
-    services.keep_answer(store, photo_id, "positive")
+    photo_id = say.give(store, photo, visitor="a visitor", verdict=None, answer="positive")
     versions = _versions(live)
     run = live.api.trigger("retrain", {"force": True})
     wait_into(live.api, run, "train.tune", seconds=5)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -430,6 +431,7 @@ def test_the_report_summarizes_the_run_and_a_repetition_has_nothing_to_do(done: 
     whole = read_json(done.lake, layout.run_report(RUN))
     assert whole["decision"]["challenger"] == {"number": whole["version"], "sha256": whole["sha256"]}
     assert ModelVersion(whole["version"], whole["sha256"]) == done.version
+    assert datetime.fromisoformat(whole["registered_at"]).tzinfo
     assert whole["test"] == evaluation_of(done)["slices"]["base"]
     assert whole["images"]["uploads"] == {"test": 1, "train": 3}
     for name in (RUN, "next"):

@@ -3,8 +3,7 @@
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,10 @@ from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from tests.conftest import BIN, free_port
 from tests.models import add_version
+from tests.waiting import until
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 LIMITS = {"CAT_MAX_REQUEST_BYTES": "1000000", "CAT_MAX_BATCH": "16"}
-
-
-def until(holds: Callable[[], Any], *, within: float = 90) -> Any:
-    """Poll until something holds; the limit only ends a test that would never end."""
-    end = time.monotonic() + within
-    while not (found := holds()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-    return found
 
 
 @dataclass
