@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from include.errors import NotAPhoto
-from include.images.decoding import decode, decode_pixels
+from include.images.decoded import Decoded, decode_for_network
 from include.records import DecisionRule
 from include.registry.package_check import ADDED_BY_DOWNLOAD, ENTRY
 
@@ -46,50 +47,54 @@ class CatModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         from include.backbone.features import freeze  # TensorFlow: only for those who predict
-        from include.registry.explanation import build_explainer
+        from include.registry.explanation import SIDE, build_explainer
         from include.training.safe_keras import load_network
 
         network = load_network(context.artifacts["network"])
         self.rule = DecisionRule.of(json.loads(Path(context.artifacts["decision_rule"]).read_text()))
         self.score, self.explain = freeze(network), build_explainer(network, self.rule.positive_classes)
-        self.size = int(network.input_shape[1])
+        self.size, self.preview = int(network.input_shape[1]), SIDE
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
 
         With the param ``explain`` each verdict has a picture of what speaks for it.
         """
-        images = model_input["image"]
-        photos, errors = self._decode(images)
-        probability = np.full(len(errors), np.nan)
-        good = [place for place, error in enumerate(errors) if error is None]
+        explain = bool((params or {}).get(EXPLAIN))
+        return self.judge([self._decode(body, explain=explain) for body in model_input["image"]], explain=explain)
+
+    def judge(self, photos: Sequence[Decoded | NotAPhoto], *, explain: bool) -> pd.DataFrame:
+        """``predict`` of photos that `decode_for_network` has decoded already, or could not.
+
+        Their pixels have ``size``; to be explained, each also needs a preview of the side ``preview``.
+        """
+        errors = [f"{photo.reason}: {photo}" if isinstance(photo, NotAPhoto) else None for photo in photos]
+        good = {place: photo for place, photo in enumerate(photos) if isinstance(photo, Decoded)}
+        probability = np.full(len(photos), np.nan)
         if good:
-            probability[good] = self._probabilities(np.stack(photos))
-        pictures: list[str | None] = [None] * len(errors)
-        for place, photo in zip(good, photos, strict=True) if (params or {}).get(EXPLAIN) else ():
-            pictures[place] = self._explain(images.iloc[place], photo)
+            probability[list(good)] = self._probabilities(np.stack([photo.pixels for photo in good.values()]))
+        pictures: list[str | None] = [None] * len(photos)
+        for place, photo in good.items() if explain else ():
+            pictures[place] = self._explain(photo)
         return self._verdicts(probability, errors, pictures)
 
-    def _decode(self, images: pd.Series) -> tuple[list[Any], list[str | None]]:
-        photos: list[Any] = []
-        errors: list[str | None] = []
-        for body in images:
-            try:
-                photos.append(decode_pixels(body if isinstance(body, bytes) else b"", self.size))
-                errors.append(None)
-            except NotAPhoto as error:
-                errors.append(f"{error.reason}: {error}")
-        return photos, errors
+    def _decode(self, body: Any, *, explain: bool) -> Decoded | NotAPhoto:
+        try:
+            photo = body if isinstance(body, bytes) else b""
+            return decode_for_network(photo, self.size, preview=self.preview if explain else None)
+        except NotAPhoto as error:
+            return error
 
     def _probabilities(self, photos: np.ndarray) -> np.ndarray:
         from include.evaluation.metrics import positive_probability
 
         return positive_probability(self.score(photos), self.rule)
 
-    def _explain(self, body: bytes, photo: np.ndarray) -> str:
-        from include.registry.explanation import SIDE, overlay_heat_map
+    def _explain(self, photo: Decoded) -> str:
+        from include.registry.explanation import overlay_heat_map
 
-        return overlay_heat_map(decode(body, draft=SIDE), self.explain(photo))
+        assert photo.preview is not None
+        return overlay_heat_map(photo.preview, self.explain(photo.pixels))
 
     def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
         missing, count = np.isnan(probability), len(errors)

@@ -11,9 +11,12 @@ from fastapi.testclient import TestClient
 
 from include.errors import BadSetting
 from include.serving import client, server
+from include.serving.model_loader import NO_MODEL
 from include.settings import Settings
 
-NOT_STARTED: Any = SimpleNamespace(served=None, rejected={}, ended=Event(), run=lambda clock: None)
+NOT_STARTED: Any = SimpleNamespace(
+    served=None, state=NO_MODEL, trouble=None, rejected={}, ended=Event(), run=lambda clock: None
+)
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_without_a_secret_it_asks_for_none(tmp_path: Path) -> None:
 
 def test_a_wrong_token_is_wrong_input_and_names_the_cure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with TestClient(server.build_app(NOT_STARTED, settings)) as http:
-        monkeypatch.setattr(httpx, "request", http.request)
+        monkeypatch.setattr(httpx, "request", lambda *args, timeout, **options: http.request(*args, **options))
         with pytest.raises(BadSetting, match="server_token"):
             client.live("", headers={"Authorization": "Bearer wrong"})
         with pytest.raises(BadSetting, match="server_token"):
