@@ -27,6 +27,10 @@ ENDED: dict[str, Any] = {
 }
 
 
+class LargePhoto(Exception):
+    """A photo takes hundreds of megabytes and about a second to decode: what is urgent should not wait for it."""
+
+
 class DecodePool:
     """For any number of threads. Workers start when they are needed, and end when this process does.
 
@@ -39,22 +43,25 @@ class DecodePool:
         for _ in range(settings.workers):
             self._places.put(None)
         self._entrance = threading.BoundedSemaphore(settings.workers + WAITING)
+        self._large = threading.Lock()  # one large photo at a time
 
     def decode_for_network(
-        self, body: bytes, size: int, *, preview: int | None = None, max_pixels: int = MAX_PIXELS
+        self, body: bytes, size: int, *, large: bool, preview: int | None = None, max_pixels: int = MAX_PIXELS
     ) -> Decoded:
-        """As `decoded.decode_for_network`. Raises NotAPhoto, also where decoding takes too long or too much memory, or
-        ends two workers; DecodersBusy; and DecoderFailed where the machine is at fault.
+        """As `decoded.decode_for_network`; a large photo raises LargePhoto at once, unless ``large`` allows it.
+
+        Raises NotAPhoto, also where decoding takes too long or too much memory, or ends two workers; DecodersBusy; and
+        DecoderFailed where the machine is at fault.
         """
-        answer = self._ask(body, task="network", size=size, preview=preview, max_pixels=max_pixels)
+        answer = self._ask(body, large, task="network", size=size, preview=preview, max_pixels=max_pixels)
         pixels = np.frombuffer(answer.parts[0], np.uint8).reshape(size, size, 3)
         small = answer.header.get("preview")
         image = Image.frombytes("RGB", tuple(small), answer.parts[1]) if small else None
         return Decoded(pixels, image, answer.header["pixels"])
 
     def clean_jpeg(self, body: bytes, *, side: int, quality: int) -> bytes:
-        """As `decoded.clean_jpeg`. Raises as ``decode_for_network``."""
-        return self._ask(body, task="jpeg", side=side, quality=quality).parts[0]
+        """As `decoded.clean_jpeg`. Raises as ``decode_for_network``, but for LargePhoto."""
+        return self._ask(body, True, task="jpeg", side=side, quality=quality).parts[0]
 
     def warm(self) -> None:
         """Start all workers now, so that the first photo need not wait. Raises DecoderFailed."""
@@ -68,15 +75,24 @@ class DecodePool:
                 place.end()
             self._places.put(None)
 
-    def _ask(self, body: bytes, **order: Any) -> Answer:
+    def _ask(self, body: bytes, large: bool, **order: Any) -> Answer:
+        """The answer to an order. Raises what it stands for, if it is none."""
         with self._entered():
-            answer = self._ask_one(body, order) or self._ask_one(body, order)  # the first may have died by itself
-        answer = answer or Answer(ENDED, [])
+            answer = self._ask_twice(body, order | {"large": False})
+            if answer.header.get("large") and large:
+                with self._large:
+                    answer = self._ask_twice(body, order | {"large": True})
+        if answer.header.get("large"):
+            raise LargePhoto
         if fault := answer.header.get("fault"):
             raise DecoderFailed(f"a photo could not be decoded on this machine: {fault}")
         if problem := answer.header.get("photo"):
             raise NotAPhoto(*problem, pixels=answer.header["pixels"])
         return answer
+
+    def _ask_twice(self, body: bytes, order: dict[str, Any]) -> Answer:
+        """A worker may die by itself; one that dies over the same photo again does not."""
+        return self._ask_one(body, order) or self._ask_one(body, order) or Answer(ENDED, [])
 
     def _ask_one(self, body: bytes, order: dict[str, Any]) -> Answer | None:
         """The answer of a worker that is free, or none if it died over the photo."""

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from include.errors import NotAPhoto
-from include.images.decoded import clean_jpeg, count_pixels, decode_for_network
+from include.images.decoded import clean_jpeg, count_pixels, decode_for_network, is_large
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -48,9 +48,14 @@ def _limit_memory(more: int) -> None:
 
 
 def _answer(order: dict[str, Any], body: bytes) -> Answer:
-    """``photo`` says what is wrong with the photo (reason and message), ``fault`` what is wrong with the machine."""
+    """``photo`` says what is wrong with the photo (reason and message), ``fault`` what is wrong with the machine.
+
+    A large one is not decoded until the order allows it: ``large``.
+    """
     task = TASKS[order.pop("task")]
-    header: dict[str, Any] = {"pixels": count_pixels(body)}
+    header: dict[str, Any] = {"pixels": count_pixels(body), "parts": 0}
+    if not order.pop("large") and is_large(body):
+        return header | {"large": True}, []
     try:
         more, parts = task(body, **order)
     except NotAPhoto as error:

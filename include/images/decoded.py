@@ -9,6 +9,9 @@ from PIL import Image
 
 from include.images.decoding import FORMATS, MAX_PIXELS, decode, to_pixels
 
+WHOLE = ("PNG", "WEBP")  # decoded whole, whatever size is wanted
+LARGE = 12_000_000  # pixels
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -41,11 +44,22 @@ def clean_jpeg(body: bytes, *, side: int, quality: int) -> bytes:
 
 def count_pixels(body: bytes) -> int:
     """How many pixels the header declares; 0 where there is no header that can be read."""
+    return _look(body)[0]
+
+
+def is_large(body: bytes) -> bool:
+    """Whether decoding takes hundreds of megabytes: many pixels, in a form that cannot be reduced meanwhile."""
+    pixels, reducible = _look(body)
+    return pixels > LARGE and not reducible
+
+
+def _look(body: bytes) -> tuple[int, bool]:
+    """The pixels that the header declares, and whether a decoder can leave most of them out."""
     try:
         with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            return image.width * image.height
+            return image.width * image.height, image.format not in WHOLE and "progressive" not in image.info
     except Exception:  # Pillow's parsers raise many types; `decode` says what is wrong
-        return 0
+        return 0, True
 
 
 def _shrink(body: bytes, side: int) -> Image.Image:

@@ -16,7 +16,6 @@ VERSION = 1  # increase when the same bytes decode to other pixels: the key of f
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
-MAX_WHOLE_PIXELS = 25_000_000  # of what cannot be decoded at a smaller size, unlike a JPEG
 MIN_SIDE = 16
 PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin)  # of FORMATS; Pillow keeps silent where it cannot load one
 BYTES_PER_PIXEL = 16  # twice what a decoder in C had when it last took a lack of memory for broken bytes
@@ -84,9 +83,8 @@ def _open(body: bytes) -> Image.Image:
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     size = f"the picture has {image.width} x {image.height} pixels"
-    limit = min(max_pixels, MAX_WHOLE_PIXELS) if image.format in ("PNG", "WEBP") else max_pixels
-    if image.width * image.height > limit:
-        raise NotAPhoto("too_many_pixels", f"{size}; at most {limit:,} are read of a {image.format}")
+    if image.width * image.height > max_pixels:
+        raise NotAPhoto("too_many_pixels", f"{size}; at most {max_pixels:,} are read")
     if min(image.size) < MIN_SIDE:
         raise NotAPhoto("too_small", f"{size}; each side needs {MIN_SIDE}")
 

@@ -2,18 +2,20 @@
 
 import logging
 import threading
+from contextlib import suppress
+from functools import partial
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from include.errors import DecodersBusy
-from include.images.decode_pool import DecodePool
+from include.images.decode_pool import DecodePool, LargePhoto
 from include.serving.bodies import BodyReader
 from include.serving.lanes import ClientLeft, Lane
 from include.serving.model_loader import ChampionWatcher, Served
 from include.serving.protocol import RequestRejected, asks_to_explain, check_content_type, read_batch
-from include.serving.scoring import score
+from include.serving.scoring import Scoring, score
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ CLIENT_LEFT = 499  # nobody reads it; nginx counts it by this number
 
 
 class Invocations:
-    """Verdicts and explanations wait in lanes of their own, so that the slow do not starve the fast."""
+    """Verdicts have a lane of their own: explanations and large pictures, in the slow one, do not starve them."""
 
     def __init__(self, watcher: ChampionWatcher, settings: Settings, pool: DecodePool) -> None:
         limits = settings.limits
@@ -33,8 +35,9 @@ class Invocations:
             seconds=limits.body_seconds,
             wait_seconds=limits.wait_seconds,
         )
-        self._verdicts = Lane("verdicts", limits.verdicts, limits.verdicts_waiting, limits.wait_seconds)
-        self._explanations = Lane("explanations", limits.explanations, limits.explanations_waiting, limits.wait_seconds)
+        seconds, held = limits.wait_seconds, limits.body_bytes // 2
+        self._verdicts = Lane("verdicts", limits.verdicts, limits.verdicts_waiting, seconds=seconds, held=held)
+        self._slow = Lane("slow requests", limits.slow, limits.slow_waiting, seconds=seconds, held=held)
 
     @property
     def problem(self) -> str | None:
@@ -43,7 +46,7 @@ class Invocations:
 
     def close(self) -> None:
         self._verdicts.close()
-        self._explanations.close()
+        self._slow.close()
 
     async def answer(self, request: Request) -> Response:
         """A response in any case; the header X-Model-Version names what would have answered."""
@@ -67,20 +70,23 @@ class Invocations:
     async def _answer(self, request: Request, served: Served) -> Response:
         check_content_type(request.headers.get("content-type"))
         async with self._bodies.reading(request) as body:
-            explains = asks_to_explain(body)
-            lane = self._explanations if explains else self._verdicts
+            return Response(await self._judge(request, body, served), media_type="application/json")
 
-            def work(gone: threading.Event) -> str:
-                return self._score(served, body, explains, gone)
+    async def _judge(self, request: Request, body: bytes, served: Served) -> str:
+        """The answer, from the lane of verdicts where that is possible."""
+        if not asks_to_explain(body):
+            work = partial(self._score, served, body, False)
+            with suppress(LargePhoto):
+                return await self._verdicts.run(work, _left(request), size=len(body))
+        return await self._slow.run(partial(self._score, served, body, True), _left(request), size=len(body))
 
-            return Response(await lane.run(work, _left(request)), media_type="application/json")
-
-    def _score(self, served: Served, body: bytes, explains: bool, gone: threading.Event) -> str:
+    def _score(self, served: Served, body: bytes, slow: bool, gone: threading.Event) -> str:
         settings = self._settings
         batch = read_batch(body, max_batch=settings.max_batch, max_explained=settings.max_explained)
-        if batch.explain != explains:
+        if batch.explain and not slow:
             raise RequestRejected(400, 'write the parameter plainly: {"params": {"explain": true}}')
-        return score(served, batch, self._pool, request_pixels=settings.limits.request_pixels, gone=gone)
+        how = Scoring(self._pool, settings.limits.request_pixels, large=slow)
+        return score(served, batch, how, gone)
 
 
 async def _left(request: Request) -> None:

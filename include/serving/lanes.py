@@ -21,24 +21,29 @@ class ClientLeft(Exception):
 
 
 class Lane:
-    """``at_once`` requests are worked on, ``waiting`` wait, each for ``seconds`` at most; the next are rejected.
+    """``at_once`` requests are worked on, ``waiting`` wait, each for ``seconds`` at most; the next are rejected, and so
+    are those beyond ``held`` bytes together.
 
     Work runs in threads of the lane. It is handed an event that is set when its client has left.
     """
 
-    def __init__(self, name: str, at_once: int, waiting: int, seconds: float) -> None:
-        self.name, self._room, self._seconds = name, at_once + waiting, seconds
+    def __init__(self, name: str, at_once: int, waiting: int, *, seconds: float, held: int) -> None:
+        self.name, self._room, self._seconds, self._free = name, at_once + waiting, seconds, held
         self._turns = asyncio.Semaphore(at_once)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
         self._waiting: dict[object, float] = {}  # since when
         self._working = 0
         self._rejected_at = -math.inf
 
-    async def run(self, work: Callable[[threading.Event], Result], left: Awaitable[object]) -> Result:
-        """The result of ``work``. Raises RequestRejected where there is no room, ClientLeft when ``left`` is done."""
-        if len(self._waiting) + self._working >= self._room:
+    async def run(self, work: Callable[[threading.Event], Result], left: Awaitable[object], *, size: int) -> Result:
+        """The result of ``work`` on a body of ``size`` bytes. Raises RequestRejected where there is no room, ClientLeft
+        when ``left`` is done.
+        """
+        alone = not self._waiting and not self._working
+        if len(self._waiting) + self._working >= self._room or (size > self._free and not alone):
             raise self._reject(429, f"too many {self.name} at once")
         leaving = asyncio.ensure_future(left)
+        self._free -= size
         try:
             await self._wait_for_turn(leaving)
             try:
@@ -47,6 +52,7 @@ class Lane:
                 self._working -= 1
                 self._turns.release()
         finally:
+            self._free += size
             leaving.cancel()
 
     def problem(self) -> str | None:

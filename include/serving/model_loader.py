@@ -27,6 +27,7 @@ from include.records import CONTRACT, ModelVersion
 from include.registry.package import EXPLAIN, CatModel, tree_sha256
 from include.registry.versions import champion_version, download_and_verify, load
 from include.serving.client import STARTING
+from include.serving.memory import give_back
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, connect
 
@@ -145,6 +146,8 @@ class ChampionWatcher:
         _warm(model)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self.served = Served(model, copy.version, copy.sha256, copy.dataset, since)
+        del model
+        give_back()  # of the model that is replaced, and of what loading this one took
         log.info("version %s is served", copy.version)
         with self._alone():
             self._save_last_good(copy)
