@@ -22,7 +22,11 @@ CatError
 └── TransientError          network or machine; a retry may help
     ├── PhotoMissing        a photo that was listed is not in the lake now
     ├── ServerError         the model server does not answer, or answers with an error
-    │   └── NoModelYet      it is up and waits for its first champion
+    │   ├── NoModelYet      it is up and waits for its first champion
+    │   ├── ServerStarting  it is up and loads its model
+    │   └── ServerBusy      it has more requests than it can take
+    ├── DecodersBusy        more photos wait to be decoded than may wait
+    ├── DecoderFailed       the process that decodes photos cannot do it on this machine
     ├── NotDeployed         the model server did not serve a promoted version; the alias is back
     ├── ChecksCrashed       the process that runs Deepchecks ended without a result: counts as a failed check
     └── StackError          the local stack cannot start, or has stopped
@@ -60,11 +64,14 @@ class UnsafeStore(InputError): ...
 
 
 class NotAPhoto(InputError):
-    """``reason`` is one of the short names in ``include.images.decoding``; the message is for people."""
+    """``reason`` is one of the short names in ``include.images.decoding``; the message is for people.
 
-    def __init__(self, reason: str, message: str) -> None:
+    ``pixels`` is what the file declares, where that is known.
+    """
+
+    def __init__(self, reason: str, message: str, *, pixels: int = 0) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.pixels = reason, pixels
 
 
 class BadRecord(InputError): ...
@@ -107,6 +114,18 @@ class ServerError(TransientError): ...
 
 
 class NoModelYet(ServerError): ...
+
+
+class ServerStarting(ServerError): ...
+
+
+class ServerBusy(ServerError): ...
+
+
+class DecodersBusy(TransientError): ...
+
+
+class DecoderFailed(TransientError): ...
 
 
 class NotDeployed(TransientError): ...

@@ -1,5 +1,6 @@
-"""Files on this machine's disk: written whole or not at all, and found below a folder."""
+"""Files on this machine's disk: written whole or not at all, locked, and found below a folder."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,15 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Wait until no other process holds the lock file at ``path``, or only others that share it; hold it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """The only reader of the environment. ``.env.example`` explains every setting."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -112,6 +113,29 @@ class Gate(Group):
     max_memory_ratio: float = Field(default=1.25, ge=1)
 
 
+class Decoding(Group):
+    """What decoding a photo may take, in the app and in the model server. Sizing: docs/sizing.md."""
+
+    workers: int = Field(default=2, ge=1)
+    seconds: float = Field(default=20, gt=0)
+    memory: int = Field(default=1_000_000_000, ge=100_000_000)
+
+
+class Limits(Group):
+    """What the model server takes on at once. Sizing: docs/sizing.md."""
+
+    verdicts: int = Field(default=2, ge=1)
+    verdicts_waiting: int = Field(default=32, ge=0)
+    slow: int = Field(default=1, ge=1)
+    slow_waiting: int = Field(default=16, ge=0)
+    wait_seconds: float = Field(default=45, gt=0)
+    header_seconds: float = Field(default=10, gt=0)
+    body_seconds: float = Field(default=30, gt=0)
+    body_bytes: int = Field(default=96_000_000, ge=1_000_000)
+    connections: int = Field(default=256, ge=8)
+    request_pixels: int = Field(default=400_000_000, ge=1_000_000)
+
+
 class Policy(Group):
     """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
 
@@ -158,6 +182,9 @@ class Settings(BaseSettings):
     verdict_seconds: float = Field(default=20, gt=0)
     requests_per_minute: int = Field(default=1200, ge=1)
     session_requests_per_minute: int = Field(default=30, ge=1)
+    server_workers: int = Field(default=1, ge=1)
+    limits: Limits = Limits()
+    decoding: Decoding = Decoding()
     deploy_timeout_seconds: float = Field(default=180, gt=0)
 
     network: Network = "efficientnet_lite0"
@@ -272,3 +299,8 @@ class Settings(BaseSettings):
         """The settings, besides a run's params, that make another model of the same photos."""
         names = ("network", *RECIPE[self.network], "threshold_rule", "precision_floor", "sure_from", "seed")
         return {name: getattr(self, name) for name in names} | {"question": self.question.digest}
+
+
+def set_variable(name: str, value: str) -> None:
+    """Set a variable of a library for the processes that this one starts."""
+    os.environ[name] = value

@@ -48,7 +48,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Stopped.")
         return 130
-    except (CatError, httpx.HTTPError) as error:
+    except (CatError, httpx.HTTPError, OSError) as error:
         console.print(f"[red]{type(error).__name__}:[/] {error}")
         return 1
 
@@ -83,18 +83,28 @@ def _say_what_is_not_real(settings: Settings, *, docker: bool) -> None:
 
 
 def _serve(stack: Running, options: argparse.Namespace) -> int:
-    settings = stack.settings
-    api = AirflowApi(settings.airflow_page, airflow_password(settings))
-    start_all(stack, api)
-    code = 0
-    if not options.only_serve:
-        code = _demonstrate(stack, api, upload_seed=options.upload_seed)
-    _print_addresses(settings, api)
+    """What fails here ends nothing that serves, unless the stack was to end after the run in any case."""
+    try:
+        code = _run(stack, options)
+    except (CatError, httpx.HTTPError, OSError) as error:
+        if options.once:
+            raise
+        console.print(f"[red]{type(error).__name__}:[/] {error}")
+        code = 1
     if not options.once:
         console.print("Serving until Ctrl-C.")
         while True:
             stack.check()
             time.sleep(1)
+    return code
+
+
+def _run(stack: Running, options: argparse.Namespace) -> int:
+    settings = stack.settings
+    api = AirflowApi(settings.airflow_page, airflow_password(settings))
+    start_all(stack, api)
+    code = 0 if options.only_serve else _demonstrate(stack, api, upload_seed=options.upload_seed)
+    _print_addresses(settings, api)
     return code
 
 
@@ -213,7 +223,7 @@ def follow(stack: Running, api: AirflowApi, dag: str, run: str) -> str:
     long_tasks = LongTasks(open_lake(stack.settings), run)
     while True:
         stack.check()
-        with suppress(httpx.TransportError):  # the API server may be starting again
+        with suppress(httpx.HTTPError):  # the API server may be starting again, or its disk is full
             state = api.run_state(dag, run)
             tasks = api.tasks(dag, run)
             _print_changes(tasks, shown)

@@ -1,6 +1,7 @@
 """HTTP client of the model server, for the app, the DAGs and the command line."""
 
 import base64
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from include.errors import BadSetting, NoModelYet, ServerError
+from include.errors import BadSetting, NoModelYet, ServerBusy, ServerError, ServerStarting
 from include.records import Verdict
 
 ENVELOPE = 1_000  # bytes of a request around its photos; more than enough for the JSON of a batch
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = {}
 TIMEOUT = 60.0  # seconds; an answer takes milliseconds, but longer while the server loads a new model
+PATIENCE = 20.0  # seconds, in which a request that a busy server sends away is sent again
+STARTING = "starting"  # the server's word for it
 
 
 VERDICTS = TypeAdapter(list[Verdict])
@@ -27,16 +30,18 @@ def predict(
     explain: bool = False,
     headers: Headers = NO_HEADERS,
     timeout: float = TIMEOUT,
+    patience: float = PATIENCE,
 ) -> list[Verdict]:
-    """One verdict per photo, in order. Raises NoModelYet before the first champion, BadSetting for a wrong token,
-    ServerError for any other failure.
+    """One verdict per photo, in order. Raises NoModelYet before the first champion, ServerStarting, BadSetting for a
+    wrong token, ServerBusy, ServerError for any other failure.
 
     With ``explain`` each verdict has a heat map; the server then accepts only a few photos per request. ``headers``
-    are ``Settings.server_headers``, ``timeout`` is in seconds.
+    are ``Settings.server_headers``, ``timeout`` is in seconds. While the server is busy the request is sent again, for
+    ``patience`` seconds.
     """
     rows = [[base64.b64encode(photo).decode()] for photo in photos]
     body = {"dataframe_split": {"columns": ["image"], "data": rows}, "params": {"explain": explain}}
-    answer = _send("POST", f"{url}/invocations", headers, timeout, json=body)
+    answer = _send("POST", f"{url}/invocations", headers, timeout, patience=patience, json=body)
     try:
         verdicts = VERDICTS.validate_python(answer["predictions"])
         if len(verdicts) != len(photos) or not all(map(_is_sound, verdicts)):
@@ -75,13 +80,35 @@ def _http() -> httpx.Client:
     return httpx.Client(limits=httpx.Limits(keepalive_expiry=1))
 
 
-def _send(method: str, url: str, headers: Headers, timeout: float, **options: Any) -> Any:
+def _send(method: str, url: str, headers: Headers, timeout: float, *, patience: float = 0.0, **options: Any) -> Any:
+    end = time.monotonic() + patience
+    while pause := _pause(response := _send_once(method, url, headers, timeout, options)):
+        if time.monotonic() + pause > end:
+            raise ServerBusy(f"the model server at {url} is busy ({response.text[:200]}): try again in {pause:.0f} s")
+        time.sleep(pause)
+    return _read(url, response)
+
+
+def _send_once(method: str, url: str, headers: Headers, timeout: float, options: dict[str, Any]) -> httpx.Response:
     try:
-        response = _http().request(method, url, timeout=timeout, headers=headers, **options)
+        return _http().request(method, url, timeout=timeout, headers=headers, **options)
     except httpx.HTTPError as error:
         problem = f"the model server at {url} does not answer ({type(error).__name__})"
         raise ServerError(f"{problem}: is it running?") from error
+
+
+def _pause(response: httpx.Response) -> float:
+    """In how many seconds a busy server wants to be asked again; 0 where it is not busy."""
+    busy = response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+    wanted = response.headers.get("retry-after", "")
+    return float(wanted) if busy and wanted.isdigit() else 0.0
+
+
+def _read(url: str, response: httpx.Response) -> Any:
+    """The answer as JSON, or the error that stands for its status."""
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        if STARTING in response.text:
+            raise ServerStarting(f"the model server at {url} is starting: try again in a few seconds")
         raise NoModelYet(f"the model server at {url} has no model yet: run the DAG retrain")
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise BadSetting(f"the model server at {url} wants another token: put its own into the file server_token")

@@ -17,7 +17,8 @@ from stack.airflow_api import AirflowApi
 from stack.airflow_login import airflow_password
 from stack.demo import follow, run_dag, start_all
 from stack.environment import local_settings
-from stack.launcher import Stack, marked, running_stack
+from stack.launcher import Stack, running_stack
+from stack.processes import marked
 from tests.conftest import free_port
 
 QUICK = {"CAT_TUNE_TRIALS": "3", "CAT_IMAGES_PER_SOURCE": "120", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}

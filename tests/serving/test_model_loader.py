@@ -16,7 +16,7 @@ from include.question import Question
 from include.records import CONTRACT, ModelVersion
 from include.registry.versions import find_version
 from include.serving import model_loader
-from include.serving.model_loader import LAST_GOOD, REJECTED_SECONDS, ChampionWatcher
+from include.serving.model_loader import LAST_GOOD, LOCK, REJECTED_SECONDS, ChampionWatcher
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow
 from tests.pictures import plain
@@ -127,7 +127,7 @@ def test_only_the_served_version_stays_on_disk(served: Served, registry: Mlflow,
     for version in (red, blue):
         served.point(version)
         tidy.poll(0)
-    assert {path.name for path in tidy.folder.iterdir()} == {served.sum_of(blue), LAST_GOOD}
+    assert {path.name for path in tidy.folder.iterdir()} == {served.sum_of(blue), LAST_GOOD, LOCK}
 
 
 def test_the_thread_outlives_whatever_goes_wrong(registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch) -> None:

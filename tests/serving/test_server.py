@@ -30,6 +30,7 @@ from tests.serving.conftest import Served
 from tests.waiting import until
 
 DOCUMENT = b"%PDF-1.7 a document"
+JSON = {"content-type": "application/json"}
 RED, BLUE = plain("red"), plain("blue")
 
 
@@ -38,8 +39,8 @@ def protocol(*photos: bytes) -> dict:
     return {"dataframe_split": {"columns": ["image"], "data": rows}}
 
 
-def post(served: Served, **body) -> httpx.Response:
-    return httpx.post(f"{served.url}/invocations", timeout=60, **body)
+def post(served: Served, *, headers: dict[str, str] = JSON, **body) -> httpx.Response:
+    return httpx.post(f"{served.url}/invocations", timeout=60, headers=headers, **body)
 
 
 def test_before_the_first_champion_it_is_up_and_says_that_it_has_no_model(served: Served) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from include.errors import BadSetting
 from include.serving import client, server
+from include.serving.model_loader import NO_MODEL
 from include.settings import Settings
 
-NOT_STARTED: Any = SimpleNamespace(served=None, rejected={})
+NOT_STARTED: Any = SimpleNamespace(served=None, state=NO_MODEL, trouble=None, rejected={})
 
 
 @pytest.fixture
