@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from include.configuration import read_settings
 from include.images.decoding import decode
 from include.ingestion.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
 from include.lake.base import ObjectStore
@@ -22,7 +23,7 @@ QUALITY = 90
 
 @st.cache_resource(ttl=3600)
 def get_settings() -> Settings:
-    return Settings()
+    return read_settings()
 
 
 def get_icon() -> str:

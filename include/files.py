@@ -1,4 +1,4 @@
-"""Files on this machine's disk: written whole or not at all, and found below a folder."""
+"""Files on this machine's disk: written whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,3 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """Every file below a folder but hidden ones, in order."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from include.configuration import read_settings
 from include.settings import LOOPBACK, ROOT, Settings
 
 MARK = "CAT_STACK"  # every process of a stack carries it, whatever process group it moves to
@@ -13,7 +14,7 @@ BUCKET = "s3://cat-lake"
 
 def local_settings(*, base_data: str | None = None, lake: str = "folder") -> Settings:
     """The settings, with what the command line chose; ``lake`` s3 means the S3 server of the stack."""
-    settings = Settings(base_data=base_data) if base_data else Settings()
+    settings = read_settings(base_data=base_data) if base_data else read_settings()
     if lake == "s3":
         settings = settings.model_copy(update={"lake_url": BUCKET, "s3_endpoint_url": own_s3_url(settings)})
     return settings

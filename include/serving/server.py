@@ -25,6 +25,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
+from include.configuration import read_settings
+from include.errors import BadSetting
 from include.registry.package import EXPLAIN
 from include.serving.model_loader import ChampionWatcher, Served
 from include.settings import DRAIN_SECONDS, LOOPBACK, Settings
@@ -180,12 +182,20 @@ def _error(status: int, message: str) -> Response:
     return JSONResponse({"error": message}, status)
 
 
+def _settings() -> Settings:
+    """Raises SystemExit with a sentence where one cannot work."""
+    try:
+        return read_settings()
+    except BadSetting as error:
+        raise SystemExit(str(error)) from None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The model server.")
     parser.add_argument("--host", default=LOOPBACK, help="what it binds to; another one needs a secret server_token")
     host = parser.parse_args().host
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings()
+    settings = _settings()
     if host != LOOPBACK and not settings.server_token:
         raise SystemExit(f"{settings.secrets}/server_token is missing: without a token the server stays on {LOOPBACK}")
     app = build_app(ChampionWatcher(settings), settings)

@@ -16,7 +16,7 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import json_sha256
 from include.lake.progress import Progress
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Settings
 from include.training.checkpoints import Checkpoints
 from include.training.fingerprint import training_digest

@@ -15,9 +15,18 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
+class WrongInput(SystemExit):
+    """How a task ends after an InputError was logged: Airflow logs no stack trace of an exit."""
+
+
 # Wrong input stays wrong: such a task fails at once. All other errors use the task's retries.
 RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[RetryRule(exception=InputError, action=RetryAction.FAIL, reason="wrong input: a retry cannot help")]
+    rules=[
+        RetryRule(
+            exception=[InputError, WrongInput], action=RetryAction.FAIL, reason="wrong input: a retry cannot help"
+        )
+    ]
 )
 
 
@@ -42,9 +51,9 @@ def on_failure(context: dict[str, Any]) -> None:
 
     The body is {"text": ...}, as Slack and Mattermost accept it. A webhook that fails costs only its message.
     """
-    from include.settings import Settings
+    from include.configuration import read_settings
 
-    webhook, reason = Settings().alert_webhook, context.get("reason", "see its tasks")
+    webhook, reason = read_settings().alert_webhook, context.get("reason", "see its tasks")
     message = f"{context['dag'].dag_id}: the run {context['run_id']} failed ({reason})"
     log.error("%s", message)
     if webhook:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, WebPImagePlugin
+from PIL import Image, WebPImagePlugin
 
 from include.errors import NotAPhoto
 from include.images import decoding
@@ -179,7 +179,7 @@ BYTES = [
     OverflowError(),
     RecursionError("maximum recursion depth exceeded"),
 ]
-PLACES = {"open": (Image, "open"), "load": (Image.Image, "load"), "turn": (ImageOps, "exif_transpose")}
+PLACES = {"open": (Image, "open"), "load": (Image.Image, "load"), "turn": (Image.Image, "transpose")}
 
 
 def strike(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
@@ -195,7 +195,7 @@ def strike(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> Non
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("error", MACHINE, ids=repr)
 def test_faults_of_the_machine_rise(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
-    body = plain(kind="PNG")
+    body = rotated((60, 40))
     strike(monkeypatch, place, error)
     with pytest.raises(type(error)) as caught:
         decode(body)
@@ -205,7 +205,7 @@ def test_faults_of_the_machine_rise(monkeypatch: pytest.MonkeyPatch, place: str,
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("error", BYTES, ids=repr)
 def test_faults_of_the_bytes_are_damage(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
-    body = plain(kind="PNG")
+    body = rotated((60, 40))
     strike(monkeypatch, place, error)
     with pytest.raises(NotAPhoto) as caught:
         decode(body)
