@@ -49,7 +49,7 @@ class Running(Protocol):
 class Stack:
     """The running processes, by their names in the Procfile."""
 
-    def __init__(self, settings: Settings, commands: dict[str, list[str]]) -> None:
+    def __init__(self, settings: Settings, commands: dict[str, str]) -> None:
         self.settings = settings
         self.commands = commands
         self.environment = stack_environment(settings)
@@ -83,7 +83,7 @@ class Stack:
         with self.log_file(name).open("ab") as output:
             # only Airflow's processes need the password of its API
             secret = airflow_connection(self.settings) if name.startswith("airflow") else {}
-            self.processes[name] = _spawn(self.commands[name], self.environment | secret, output)
+            self.processes[name] = _spawn(shlex.split(self.commands[name]), self.environment | secret, output)
 
     def _end_orphans(self, name: str, dead: int) -> None:
         """What died twice may find its port held by children that its first death left: they end.
@@ -124,23 +124,20 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
                 stack.stop()
 
 
-def read_procfile(settings: Settings, path: Path = ROOT / "stack" / "Procfile") -> dict[str, list[str]]:
-    """The words of each command by its name; the S3 server only where the lake is there.
+def read_procfile(settings: Settings, path: Path = ROOT / "stack" / "Procfile") -> dict[str, str]:
+    """Commands by name, with the environment's values in place; the S3 server only where the lake is there.
 
-    The environment's values take their places last: a path with a space or a quote in it stays one word.
+    The values are quoted: a path with a space or a quote in it stays one word.
     """
-    environment = stack_environment(settings)
+    environment = {name: shlex.quote(value) for name, value in stack_environment(settings).items()}
     lines = re.findall(r"^([\w-]+):\s*(.+)$", path.read_text(), re.MULTILINE)
-    commands = {
-        name: [string.Template(word).substitute(environment) for word in shlex.split(command)]
-        for name, command in lines
-    }
+    commands = {name: string.Template(command).substitute(environment) for name, command in lines}
     if not has_own_s3(settings):
         commands.pop("s3", None)
     return commands
 
 
-def check_ports(settings: Settings, commands: dict[str, list[str]]) -> None:
+def check_ports(settings: Settings, commands: dict[str, str]) -> None:
     """Raises StackError, naming the setting, for the first port that somebody else listens on."""
     for name in (field for field in type(settings).model_fields if field.endswith("_port")):
         if name == "s3_port" and "s3" not in commands:

@@ -23,7 +23,7 @@ SECRET = "secret"  # HMAC key of all fingerprints and photo ids, write-once
 LATEST_RUN = "runs/latest.json"  # the last run that the gate decided
 BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
 
-_NAME = r"[A-Za-z0-9_-]+"
+_NAME = r"[\w~-]+"
 _BASE_PHOTO = rf"{BASE}{_NAME}/[0-9a-f]{{64}}"
 _OWN = (  # the forms of keys that are listed; whatever else lies among them belongs to others
     _BASE_PHOTO,

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.errors import InputError
+from include.errors import BadSetting, InputError
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,13 @@ def on_failure(context: dict[str, Any]) -> None:
     """
     from include.configuration import read_settings
 
-    webhook, reason = read_settings().alert_webhook, context.get("reason", "see its tasks")
-    message = f"{context['dag'].dag_id}: the run {context['run_id']} failed ({reason})"
+    message = f"{context['dag'].dag_id}: the run {context['run_id']} failed ({context.get('reason', 'see its tasks')})"
     log.error("%s", message)
+    try:
+        webhook = read_settings().alert_webhook
+    except BadSetting as error:
+        log.warning("%s", error)
+        return
     if webhook:
         import httpx
 

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import task as airflow_task
 
 from cat_plugin.errors import WrongInput
+from cat_plugin.quiet_import import import_tensorflow_quietly
 from include.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
+        import_tensorflow_quietly()
         try:
             return function(*args, **kwargs)
         except InputError as error:

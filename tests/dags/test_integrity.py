@@ -118,8 +118,9 @@ def test_no_dag_is_scheduled_unless_the_settings_say_so(bag: dict[str, Any], set
 def test_retrain_is_the_picture_of_the_architecture(bag: dict[str, Any]) -> None:
     upstream = {task: rules["upstream"] for task, rules in bag["dags"]["retrain"]["tasks"].items()}
     assert upstream == {
-        "collect.snapshot_base": [],
-        "collect.snapshot_uploads": [],
+        "collect.preflight": [],
+        "collect.snapshot_base": ["collect.preflight"],
+        "collect.snapshot_uploads": ["collect.preflight"],
         "collect.anything_new": ["collect.snapshot_base", "collect.snapshot_uploads"],
         "collect.list_new_images": ["collect.anything_new"],
         "collect.describe": ["collect.list_new_images"],
