@@ -13,7 +13,14 @@ from include.lake import layout
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = {"airflow", "streamlit", "dags", "plugins", "cat_plugin", "app", "stack", "tests"}
 APP_MAY_USE = ("include.lake", "include.ingestion.uploads", "include.images.decoding", "include.serving.client")
-GROUND = ("include.configuration", "include.records", "include.errors", "include.settings", "include.question", "include.status")
+GROUND = (
+    "include.configuration",
+    "include.records",
+    "include.errors",
+    "include.settings",
+    "include.question",
+    "include.status",
+)
 
 
 def stages() -> list[set[str]]:

@@ -25,11 +25,13 @@ NO_BUCKET = "there is no such bucket: create it, or set CAT_LAKE_URL to one that
 FORBIDDEN = "these credentials may not do it: let them list, read, write and delete objects there"
 NOT_ACCEPTED = f"the server does not accept the credentials: {CREDENTIALS}"
 REGION = "the bucket is in another region: set AWS_DEFAULT_REGION to that of the bucket"
+ILL = "the server answers with an error: look into its log, or set CAT_S3_ENDPOINT_URL to the address of an S3 server"
 OF_SERVERS = {
     **dict.fromkeys(("NoSuchBucket", "404", "NotFound"), NO_BUCKET),
     **dict.fromkeys(("403", "AccessDenied", "Forbidden", "AllAccessDisabled"), FORBIDDEN),
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"), NOT_ACCEPTED),
     **dict.fromkeys(("PermanentRedirect", "301", "AuthorizationHeaderMalformed"), REGION),
+    **dict.fromkeys(("InternalError", "500", "502", "503"), ILL),
     "InvalidBucketName": "a bucket cannot have this name: set CAT_LAKE_URL to one that exists",
 }
 ELSEWHERE = "or set CAT_LAKE_URL to another folder"
