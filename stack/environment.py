@@ -7,6 +7,7 @@ from pathlib import Path
 
 from include.configuration import read_settings
 from include.settings import LOOPBACK, ROOT, Settings
+from stack.plain_paths import plain_folder
 
 MARK = "CAT_STACK"  # every process of a stack carries it, whatever process group it moves to
 BUCKET = "s3://cat-lake"
@@ -23,10 +24,11 @@ def local_settings(*, base_data: str | None = None, lake: str = "folder") -> Set
 def stack_environment(settings: Settings) -> dict[str, str]:
     """Ours, then Airflow's, MLflow's and what keeps libraries quiet, at home, and on loopback."""
     scripts = Path(sys.executable).parent
+    inner = settings.model_copy(update={"state_dir": plain_folder(settings.state_dir)})
     return {
         **os.environ,
-        **_own(settings),
-        **_airflow(settings),
+        **_own(inner),
+        **_airflow(inner),
         **_libraries(),
         **own_s3_credentials(settings),
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
