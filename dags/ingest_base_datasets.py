@@ -14,11 +14,12 @@ photo that goes leaves `tombstones/<its key>.json`, and one that comes back to i
 older dataset versions with them.
 
 **If it fails:** the line marked ERROR in the log of the failed task says in a sentence what is wrong, and the cure.
-`claim_lake` says *BaseDataMissing*: the folder or some of its sources have no photos; nothing was written. *OtherLake*: the lake holds other photos, or belongs to another question; set `CAT_BASE_DATA` or
-`CAT_QUESTION__...` back, or give this one a `CAT_LAKE_URL` of its own. *UnsafeStore*: the store does not keep what is
-created once; use another one. `follow_folder` says *CannotFollow*: more than half of a source would go, as when the
-folder is not mounted or half copied; nothing was deleted. Any other error is of the network or the disk: clear the
-task, it continues where it stopped.
+`claim_lake` says *BaseDataMissing*: the folder or some of its sources have no photos; nothing was written. *OtherLake*:
+the lake holds other photos, or belongs to another question; set `CAT_BASE_DATA` or `CAT_QUESTION__...` back, or give
+this one a `CAT_LAKE_URL` of its own. *UnsafeStore*: the store does not keep what is created once; use another one.
+`follow_folder` says *CannotFollow*: more than half of a source would go, as when the folder is not mounted or half
+copied; nothing was deleted. Any other error is of the network or the disk: clear the task, it continues where it
+stopped.
 """
 
 from airflow.sdk import dag

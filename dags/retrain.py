@@ -15,12 +15,13 @@ decided run, all tasks after `anything_new` are skipped; the param `force` train
 **If it fails:** wrong input fails a task at once: the line marked ERROR in its log says in a sentence what is wrong,
 and the cure. Errors of network and machine are retried. `preflight` finds what is wrong with params, lake and MLflow.
 `list_new_images`, `deduplicate`, `check_labels` and `sample` say where a label has no photos left, and what took them.
-If `validate` failed, the photos changed too much: look at `runs/<run>/validation.html`. A broken photo never fails a run; it goes to `quarantine/` with a reason. *PhotoMissing*:
-a photo that was listed is not in the lake; bring it back, or trigger another run. `check_model` warns in its log and in
-MLflow (`evaluation/model_checks.html`) and never fails a run. A failed `redeploy` has put the alias back, unless
-somebody moved it meanwhile: clear it, or trigger with `force`. Every task can be cleared and run again. A cleared run
-keeps its photos; for newer ones trigger another. What earlier tasks left is used again only if it was made from the
-same: no run registers two models of the same, and the gate decides once about each.
+If `validate` failed, the photos changed too much: look at `runs/<run>/validation.html`. A broken photo never fails a
+run; it goes to `quarantine/` with a reason. *PhotoMissing*: a photo that was listed is not in the lake; bring it back,
+or trigger another run. `check_model` warns in its log and in MLflow (`evaluation/model_checks.html`) and never fails a
+run. A failed `redeploy` has put the alias back, unless somebody moved it meanwhile: clear it, or trigger with `force`.
+Every task can be cleared and run again. A cleared run keeps its photos; for newer ones trigger another. What earlier
+tasks left is used again only if it was made from the same: no run registers two models of the same, and the gate
+decides once about each.
 """
 
 from airflow.sdk import Label, TaskInstance, dag, task_group

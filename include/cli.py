@@ -128,7 +128,7 @@ def _predict(given: Given, settings: Settings) -> str:
     from include.serving.predict_folder import predict_folder
 
     count, skipped = predict_folder(settings, given.folder, given.out)
-    return f"{count} files answered in {given.out}" + (f"; left out are {skipped}" if skipped.count else "")
+    return f"{count} files answered in {given.out}" + (f"; left out: {skipped}" if skipped.count else "")
 
 
 def _validate(given: Given, settings: Settings) -> str:

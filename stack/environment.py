@@ -89,6 +89,7 @@ def _airflow(settings: Settings) -> dict[str, str]:
 def _libraries() -> dict[str, str]:
     return {
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_CONFIGURE_LOGGING": "false",  # its own handler writes to stderr, which Airflow marks as errors
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -49,8 +49,8 @@ class Skipped:
         return sum(len(self.names.get(reason, [])) for reason in (UNREADABLE, BROKEN))
 
     def __str__(self) -> str:
-        """Such as "2 cannot be read (a.jpg, b.jpg); 1 hidden or of the system (.DS_Store)"; empty for nothing."""
-        return "; ".join(f"{len(names)} {reason} ({_examples(names)})" for reason, names in self.names.items())
+        """Such as "cannot be read: 2 (a.jpg, b.jpg); hidden or of the system: 1 (.DS_Store)"; empty for nothing."""
+        return "; ".join(f"{reason}: {len(names)} ({_examples(names)})" for reason, names in self.names.items())
 
 
 def walk(folder: Path, skipped: Skipped) -> list[Path]:

@@ -25,7 +25,7 @@ def check_sources(base_data: str, sources: Sequence[str]) -> None:
     missing = [source for source in sources if not walk(Path(base_data) / source, skipped[source])]
     for source in sources:
         if skipped[source].count:
-            log.warning("%s: left out are %s", source, skipped[source])
+            log.warning("%s: left out: %s", source, skipped[source])
     if missing:
         raise BaseDataMissing(
             f"{base_data} has no photos of {', '.join(missing)}: CAT_BASE_DATA must be 'sample' or a folder that "
@@ -48,4 +48,4 @@ def read_source(base_data: str, source: str, *, seed: int, skipped: Skipped) -> 
             read += 1
             yield body
     if not read:
-        raise BaseDataMissing(f"{folder} has no photos that can be read; left out are {skipped or 'none'}")
+        raise BaseDataMissing(f"{folder} has no photos that can be read; left out: {skipped}")

@@ -42,7 +42,7 @@ def read_folder(folder: Path) -> tuple[list[Path], Skipped]:
     skipped = Skipped()
     files = walk(folder, skipped) if folder.is_dir() else []
     if not files:
-        rest = f"; left out are {skipped}" if skipped.count else ""
+        rest = f"; left out: {skipped}" if skipped.count else ""
         raise BaseDataMissing(f"no files in {folder}: name a folder with photos{rest}")
     return files, skipped
 

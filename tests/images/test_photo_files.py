@@ -1,5 +1,6 @@
 """One walk reads folders as people have them, and says what it leaves out."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.images import photo_files
 from include.images.decoding import MAX_BYTES
 from include.images.photo_files import (
     BROKEN,
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(tmp_path: Path, monke
             raise PermissionError(13, "Permission denied", str(place))
         return scandir(place)
 
-    monkeypatch.setattr(photo_files.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     skipped = Skipped()
     bodies = [read_or_skip(tmp_path, path, skipped) for path in walk(tmp_path, skipped)]
     assert bodies == [b"a.jpg", None]
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(tmp_path: Path, monke
         UNREADABLE: ["locked", "memory.jpg"],
     }
     assert (skipped.count, skipped.unknown) == (5, 4)
-    assert "2 cannot be read (locked, memory.jpg)" in str(skipped)
+    assert "cannot be read: 2 (locked, memory.jpg)" in str(skipped)
 
 
 def test_a_file_that_no_photo_can_be_is_not_read_whole(tmp_path: Path) -> None:
@@ -115,12 +115,12 @@ def test_faults_of_the_machine_rise(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fill(tmp_path, "a.jpg")
 
     def fail(*_: object, **__: object) -> None:
-        raise OSError(getattr(photo_files.errno, number), number)
+        raise OSError(getattr(errno, number), number)
 
     monkeypatch.setattr(Path, "open", fail)
     with pytest.raises(OSError, match=number):
         read_photo(tmp_path / "a.jpg")
-    monkeypatch.setattr(photo_files.os, "scandir", fail)
+    monkeypatch.setattr(os, "scandir", fail)
     with pytest.raises(OSError, match=number):
         walk(tmp_path, Skipped())
 

@@ -12,13 +12,13 @@ from uuid import uuid4
 import pytest
 
 from include.errors import UnsafeStore, Unusable
-from include.lake import local
 from include.lake.faults import OF_CLIENTS, OF_SERVERS
 from include.lake.lake_check import check_lake
 from include.lake.listing import own_keys
 from include.lake.local import LocalStore
 from include.lake.opening import open_lake
 from include.lake.s3 import S3Store, connect
+from include.lake.write_once import check_write_once
 from include.settings import Settings
 from tests.conftest import free_port
 from tests.lake import test_store_contract as contract
@@ -160,7 +160,7 @@ def test_a_folder_without_hard_links_is_refused_at_the_start(tmp_path: Path, mon
     def fail(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(local.os, "link", fail)
+    monkeypatch.setattr(os, "link", fail)
     with pytest.raises(UnsafeStore, match="has no hard links"):
         check_lake(Settings(lake_url=tmp_path.as_uri()))
 
@@ -182,7 +182,7 @@ CONTRACT = [
     contract.test_missing_keys_are_named,
     contract.test_each_write_and_delete_is_listed_at_once,
     contract.test_what_is_deleted_is_gone_at_once,
-    contract.check_write_once,
+    check_write_once,
 ]
 
 
