@@ -213,7 +213,7 @@ class Settings(BaseSettings):
             return SAMPLE_SET
         folder = os.fsencode(self.base_data)
         name = re.sub(r"[^\w.-]+", "-", os.path.basename(folder)[:LONGEST_NAME].decode(errors="ignore"))
-        return f"{name}-{hashlib.sha256(folder).hexdigest()[:8]}"
+        return f"{name.strip('-') or 'photos'}-{hashlib.sha256(folder).hexdigest()[:8]}"
 
     @property
     def home(self) -> Path:

@@ -265,7 +265,7 @@ def _print_addresses(settings: Settings, api: AirflowApi) -> None:
     console.print(f"MLflow   {runs_url(settings)}", soft_wrap=True)
     console.print(f"App      {app_url(settings)}")
     console.print(f"Server   {settings.live_url}/live")
-    console.print(f"Lake     {settings.lake}")
+    console.print(f"Lake     {settings.lake}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,43 @@ def test_bad_photos_have_a_reason_each(body: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "this is a HEIC photo, .*: your phone can send it as JPEG"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", "this is a HEIC photo"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "this is an AVIF picture, .*: save it as JPEG"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0", "this is a video, .*: send a photo"),
+        (plain(kind="GIF"), "this is a GIF picture"),
+        (plain(kind="BMP"), "this is a BMP picture"),
+        (plain(kind="TIFF"), "this is a TIFF or raw picture"),
+        (b"%PDF-1.7", "this is a PDF document"),
+        (b"hello", "^this is not a picture in JPEG, PNG, WEBP$"),
+    ],
+)
+def test_what_a_file_is_instead_is_said_with_the_cure(body: bytes, words: str) -> None:
+    with pytest.raises(NotAPhoto, match=words) as caught:
+        decode(body)
+    assert caught.value.reason == "not_an_image"
+
+
+@pytest.mark.parametrize(("size", "read"), [((8192, 6144), (8192, 6144)), ((12_000, 9_000), (6_000, 4_500))])
+def test_the_largest_photos_of_phones_are_read(size: tuple[int, int], read: tuple[int, int]) -> None:
+    """One of more than 51 megapixels at half its size."""
+    body = encode(Image.new("L", size, 90), quality=30)
+    assert decode(body).size == read
+    assert abs(decode_pixels(body, 32).mean() - 90) <= 1
+
+
+def test_a_limit_is_told_in_our_own_words() -> None:
+    for size in ((11_000, 10_100), (20_000, 20_000)):
+        with pytest.raises(
+            NotAPhoto, match="110,000,000.*choose a smaller size in the settings of the camera"
+        ) as caught:
+            decode(encode(Image.new("1", size).convert("L"), quality=1))
+        assert "bomb" not in str(caught.value)
+
+
 def test_too_many_bytes_are_not_even_opened() -> None:
     with pytest.raises(NotAPhoto, match="at most 10 are read"):
         decode(plain(), max_bytes=10)
