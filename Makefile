@@ -6,7 +6,10 @@ VALIDATION := include/validation/deepchecks_env
 BASE_DATA ?=
 LAKE ?= folder
 ONCE ?=
-CHOICE := $(if $(BASE_DATA),--base-data '$(BASE_DATA)') --lake $(LAKE) $(if $(DOCKER),--docker)
+# A path travels through the environment: the shell must not read its spaces and quotes.
+export BASE_DATA HELD_OUT
+CHOICE := $(if $(BASE_DATA),--base-data="$$BASE_DATA") --lake $(LAKE) $(if $(DOCKER),--docker)
+PHOTOS := $(if $(filter-out sample,$(BASE_DATA)),--photos="$$BASE_DATA")
 UPLOAD_SEED ?= 1
 DOCKER ?=
 COMPILE := $(BIN)/uv pip compile -q --universal --no-header --python-version 3.11
@@ -74,14 +77,13 @@ check: .venv/ready  ## ruff (lint and format), mypy, spelling, import rules
 	  && $(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: .venv/ready  ## compare the original recipe with ours; writes docs/benchmarks.md [BASE_DATA=FOLDER] [HELD_OUT=FOLDER]
-	@$(BIN)/python -m bench.training $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)') \
-	  $(if $(HELD_OUT),--held-out '$(HELD_OUT)')
+	@$(BIN)/python -m bench.training $(PHOTOS) $(if $(HELD_OUT),--held-out="$$HELD_OUT")
 
 bench-data: .venv/ready  ## measure what the data checks find; writes docs/data-checks.md [BASE_DATA=FOLDER]
-	@$(BIN)/python -m bench.data_quality $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
+	@$(BIN)/python -m bench.data_quality $(PHOTOS)
 
 bench-gate: .venv/ready  ## measure how often the gate is right; writes docs/gate.md [BASE_DATA=FOLDER]
-	@$(BIN)/python -m bench.gate $(if $(filter-out sample,$(BASE_DATA)),--photos '$(BASE_DATA)')
+	@$(BIN)/python -m bench.gate $(PHOTOS)
 
 fix: .venv/ready  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -13,6 +13,7 @@ from PIL import Image
 from app.limits import RateLimit
 from app.model_reports import Report, read_reports
 from app.refreshed import Refreshed
+from include.configuration import read_settings
 from include.errors import CatError, NotAPhoto
 from include.images.decoding import MIN_SIDE, decode
 from include.ingestion.answer_counts import read_counts
@@ -36,7 +37,7 @@ REFRESH_SECONDS = 30.0  # the age of what a page says about models
 
 @st.cache_resource(ttl=3600)
 def get_settings() -> Settings:
-    return Settings()
+    return read_settings()
 
 
 def get_icon() -> str:

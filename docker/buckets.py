@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.configuration import read_settings
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
 from include.lake.s3 import S3Store, connect
-from include.settings import Settings
+from include.setting_types import parse_lake_url
 
 BACKUP = Path("/backup")
 
@@ -24,10 +25,11 @@ def main() -> None:
 
 
 def buckets() -> Iterator[S3Store]:
-    settings = Settings()
+    settings = read_settings()
     client = connect(settings.s3_endpoint_url)
     for url in (settings.lake, os.environ["MLFLOW_ARTIFACTS"]):
-        yield S3Store(client, url.removeprefix("s3://").rstrip("/"))
+        place = parse_lake_url(url)
+        yield S3Store(client, place.bucket, place.prefix)
 
 
 def make(bucket: S3Store) -> None:

@@ -2,7 +2,9 @@
 
 CatError
 ├── InputError              a retry without a change cannot help; a task that meets one ends at once
-│   ├── BadSetting          a setting has a value that cannot work
+│   ├── BadSetting          a setting has a name or a value that cannot work
+│   ├── BadParam            a param of a run has a name or a value that cannot work
+│   ├── Unusable            the lake or the registry cannot be used as the settings name it
 │   ├── BaseDataMissing     a base source cannot be read where the settings say it is
 │   ├── OtherLake           the lake belongs to another base set or another question
 │   ├── CannotFollow        the lake does not follow the folder: too much is gone, or a later run has read it
@@ -49,6 +51,12 @@ class TransientError(CatError):
 
 
 class BadSetting(InputError): ...
+
+
+class BadParam(InputError): ...
+
+
+class Unusable(InputError): ...
 
 
 class BaseDataMissing(InputError): ...

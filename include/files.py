@@ -1,4 +1,4 @@
-"""Files on this machine's disk: written whole or not at all, locked, and found below a folder."""
+"""Files on this machine's disk: written whole or not at all, and locked."""
 
 import fcntl
 from collections.abc import Iterator
@@ -25,8 +25,3 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """Every file below a folder but hidden ones, in order."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -141,26 +141,6 @@ class Tombstone(JsonRecord):
 
 
 @dataclass(frozen=True)
-class RetrainParams:
-    """The params of one run of ``retrain``, as the Airflow UI offers them."""
-
-    images_per_source: int
-    epochs: int
-    min_precision: float
-    min_recall: float
-    fine_tune_epochs: int = 0
-    force: bool = False
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
-
-    def effective(self) -> dict[str, Any]:
-        """All that can change a result: ``force`` cannot."""
-        return {name: value for name, value in asdict(self).items() if name != "force"}
-
-
-@dataclass(frozen=True)
 class Interval:
     """A metric with its 95 % interval; a slice of few photos has no bounds."""
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from include.configuration import read_settings
 from include.errors import StackError
 from include.settings import LOOPBACK, ROOT, SAMPLE, Settings
 from stack.secret_files import FOLDER
@@ -34,7 +35,7 @@ def container_settings(base_data: str | None) -> Settings:
     if not FOLDER.is_dir():
         raise StackError(f"there is no {FOLDER}: run make secrets")
     given = {"base_data": base_data} if base_data else {}
-    settings = Settings(**given, secrets_dir=FOLDER)  # type: ignore[arg-type]
+    settings = read_settings(**given, secrets_dir=FOLDER)
     places = {"lake_url": settings.lake_url or "s3://cat-lake", "mlflow_url": "", "server_url": ""}
     endpoint = settings.s3_endpoint_url or f"http://{LOOPBACK}:{settings.s3_port}"
     return settings.model_copy(update=places | {"s3_endpoint_url": endpoint})

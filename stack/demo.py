@@ -15,10 +15,13 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
-from include.errors import CatError, ServerError
+from include.errors import CatError, ServerError, Unusable
 from include.ingestion.base_sets import check_base_data
+from include.lake.lake_check import check_lake
 from include.lake.opening import open_lake
+from include.registry.registry_check import check_registry
 from include.serving.client import live
 from include.settings import CHAMPION_POOL, SAMPLE, Settings
 from stack.airflow_api import ENDED, USER, AirflowApi
@@ -43,13 +46,14 @@ def main() -> int:
         settings = _settings(options)
         _say_what_is_not_real(settings, docker=options.docker)
         check_base_data(settings)  # a wrong folder is reported in a second, not by a failed task after a minute
+        _check_places(settings, docker=options.docker)
         with running_containers(settings) if options.docker else running_stack(settings) as stack:
             return _serve(stack, options)
     except KeyboardInterrupt:
         console.print("Stopped.")
         return 130
     except (CatError, httpx.HTTPError, OSError) as error:
-        console.print(f"[red]{type(error).__name__}:[/] {error}")
+        console.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", soft_wrap=True)
         return 1
 
 
@@ -80,6 +84,18 @@ def _say_what_is_not_real(settings: Settings, *, docker: bool) -> None:
         console.print("The base photos are drawn by our own code: metrics on them say nothing about real cats.")
     if has_own_s3(settings) and not docker:
         console.print("The lake is moto's S3 server, in memory: it ends with the stack.")
+
+
+def _check_places(settings: Settings, *, docker: bool) -> None:
+    """What does not start with the stack can be used. Raises Unusable or UnsafeStore."""
+    if docker:
+        return
+    if not has_own_s3(settings):
+        check_lake(settings)
+    if settings.mlflow_url:
+        check_registry(settings)
+    if settings.server_url and not _answers(f"{settings.server_url}/ping"):
+        raise Unusable(f"no model server answers at {settings.server_url}: start it, or leave CAT_SERVER_URL empty")
 
 
 def _serve(stack: Running, options: argparse.Namespace) -> int:
@@ -116,6 +132,7 @@ def start_all(stack: Running, api: AirflowApi) -> None:
         if isinstance(stack, Stack) and "s3" in stack.commands:
             _make_bucket(stack)
         wait_until(lambda: _answers(f"{settings.tracking_url}/health"), stack, what="MLflow", seconds=180)
+        check_registry(settings)
         wait_until(lambda: _answers(f"{settings.live_url}/ping"), stack, what="the model server", seconds=180)
         wait_until(lambda: _answers(f"{app_url(settings)}/_stcore/health"), stack, what="the app", seconds=180)
         wait_until(api.is_healthy, stack, what="Airflow", seconds=300)
@@ -258,7 +275,7 @@ def _print_addresses(settings: Settings, api: AirflowApi) -> None:
     console.print(f"MLflow   {runs_url(settings)}", soft_wrap=True)
     console.print(f"App      {app_url(settings)}")
     console.print(f"Server   {settings.live_url}/live")
-    console.print(f"Lake     {settings.lake}")
+    console.print(f"Lake     {settings.lake}", soft_wrap=True)
 
 
 if __name__ == "__main__":

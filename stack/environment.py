@@ -5,7 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from include.configuration import read_settings
 from include.settings import LOOPBACK, ROOT, Settings
+from stack.plain_paths import plain_folder
 
 MARK = "CAT_STACK"  # every process of a stack carries it, whatever process group it moves to
 BUCKET = "s3://cat-lake"
@@ -13,7 +15,7 @@ BUCKET = "s3://cat-lake"
 
 def local_settings(*, base_data: str | None = None, lake: str = "folder") -> Settings:
     """The settings, with what the command line chose; ``lake`` s3 means the S3 server of the stack."""
-    settings = Settings(base_data=base_data) if base_data else Settings()
+    settings = read_settings(base_data=base_data) if base_data else read_settings()
     if lake == "s3":
         settings = settings.model_copy(update={"lake_url": BUCKET, "s3_endpoint_url": own_s3_url(settings)})
     return settings
@@ -22,10 +24,11 @@ def local_settings(*, base_data: str | None = None, lake: str = "folder") -> Set
 def stack_environment(settings: Settings) -> dict[str, str]:
     """Ours, then Airflow's, MLflow's and what keeps libraries quiet, at home, and on loopback."""
     scripts = Path(sys.executable).parent
+    inner = settings.model_copy(update={"state_dir": plain_folder(settings.state_dir)})
     return {
         **os.environ,
-        **_own(settings),
-        **_airflow(settings),
+        **_own(inner),
+        **_airflow(inner),
         **_libraries(),
         **own_s3_credentials(settings),
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -86,10 +89,11 @@ def _airflow(settings: Settings) -> dict[str, str]:
 def _libraries() -> dict[str, str]:
     return {
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_CONFIGURE_LOGGING": "false",  # its own handler writes to stderr, which Airflow marks as errors
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DO_NOT_TRACK": "true",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
         "SPT_NOENV": "1",  # else setproctitle, which Airflow uses, writes over the mark that we look for
     }

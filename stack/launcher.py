@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 import socket
 import string
 import subprocess
@@ -140,8 +141,11 @@ def running_stack(settings: Settings) -> Iterator[Stack]:
 
 
 def read_procfile(settings: Settings, path: Path = ROOT / "stack" / "Procfile") -> dict[str, str]:
-    """Commands by name, with the environment's values in place; the S3 server only where the lake is there."""
-    environment = stack_environment(settings)
+    """Commands by name, with the environment's values in place; the S3 server only where the lake is there.
+
+    The values are quoted: a path with a space or a quote in it stays one word.
+    """
+    environment = {name: shlex.quote(value) for name, value in stack_environment(settings).items()}
     lines = re.findall(r"^([\w-]+):\s*(.+)$", path.read_text(), re.MULTILINE)
     commands = {name: string.Template(command).substitute(environment) for name, command in lines}
     if not has_own_s3(settings):

@@ -142,4 +142,6 @@ def test_a_lake_that_cannot_be_opened_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CAT_LAKE_URL", "ftp://somewhere")
-    assert "CAT_LAKE_URL 'ftp://somewhere' is neither" in fails(capsys, "review", "p1", "keep", "--by", "ann")
+    assert "CAT_LAKE_URL=ftp://somewhere cannot work: it is neither" in fails(
+        capsys, "review", "p1", "keep", "--by", "ann"
+    )

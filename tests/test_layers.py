@@ -18,7 +18,14 @@ APP_MAY_USE = (
     "include.dataset.splits",
 )
 NOT_IN_ITS_IMAGE = {"tensorflow", "keras", "airflow", "mlflow", "scipy", "sklearn", "matplotlib", "fastapi", "faiss"}
-GROUND = ("include.records", "include.errors", "include.settings", "include.question", "include.status")
+GROUND = (
+    "include.configuration",
+    "include.records",
+    "include.errors",
+    "include.settings",
+    "include.question",
+    "include.status",
+)
 
 
 def stages() -> list[set[str]]:

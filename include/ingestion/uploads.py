@@ -13,6 +13,7 @@ from include.ingestion.reviews import Row, keys_about, read_records, reviewed_la
 from include.ingestion.tombstones import list_taken, take_away
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
+from include.lake.listing import own_keys
 from include.records import LABELS, UPLOADS, Feedback, Review, Tombstone, UploadRecord
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def _list_complete(store: ObjectStore, *, taken: set[str]) -> list[str]:
     ``taken`` has the keys of photos with a tombstone: these are neither.
     """
     complete, lost = list[str](), list[str]()
-    for photo_id, keys in groupby(store.keys(layout.UPLOADS), layout.photo_id_of):  # sorted, so each id comes once
+    for photo_id, keys in groupby(own_keys(store, layout.UPLOADS), layout.photo_id_of):  # sorted, so each id comes once
         listed, photo = set(keys), layout.upload_photo(photo_id)
         if layout.upload_record(photo_id) in listed and photo not in taken:
             (complete if photo in listed else lost).append(photo_id)

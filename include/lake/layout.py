@@ -18,12 +18,27 @@ INGESTS = "ingests/"
 RUNS = "runs/"
 TRIALS = "trials/"  # of the store itself: created and deleted again
 MAX_NAME = 200  # characters of a run in a key: file systems allow 255
-FACTS_VERSION = 4  # increase when facts change their meaning; older facts are then ignored
+FACTS_VERSION = 5  # increase when facts change their meaning; older facts are then ignored
 
 LAKE = "lake.json"  # base set, question and seed, write-once
 SECRET = "secret"  # HMAC key of all fingerprints and photo ids, write-once
 LATEST_RUN = f"{RUNS}latest.json"  # the last run that the gate decided
 BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
+
+_NAME = r"[\w~-]+"
+_BASE_PHOTO = rf"{BASE}{_NAME}/[0-9a-f]{{64}}"
+_OWN = (  # the forms of keys that are listed; whatever else lies among them belongs to others
+    _BASE_PHOTO,
+    rf"{UPLOADS}{_NAME}/(photo\.jpg|record\.json|facts-v[0-9]+\.json|embeddings-[0-9a-f]+)",
+    rf"({FEEDBACK}|{REVIEWS}){_NAME}\.json",
+    rf"{TOMBSTONES}({_BASE_PHOTO}|{UPLOADS}{_NAME}/photo\.jpg)\.json",
+    rf"{INGESTS}.+\.json",
+    rf"{TRIALS}{_NAME}",
+    r"facts/v[0-9]+/(base|thumbnails)/[0-9a-f]{64}\.parquet",
+    r"facts/v[0-9]+/embeddings/[0-9a-f]+/[0-9a-f]{64}",
+    rf"runs/[^/]+/progress/{_NAME}\.json",
+)
+_IS_OWN = re.compile("|".join(_OWN))
 
 
 class BaseKey(NamedTuple):
@@ -37,7 +52,12 @@ def base(source: str, sha256: str) -> str:
 
 def is_base(key: str) -> bool:
     """Whether ``key`` is that of a base photo, and not something that another program left among them."""
-    return re.fullmatch(f"{BASE}[^/]+/[0-9a-f]{{64}}", key) is not None
+    return re.fullmatch(_BASE_PHOTO, key) is not None
+
+
+def is_own(key: str) -> bool:
+    """Whether ``key`` has one of the forms that this module gives to what is listed."""
+    return _IS_OWN.fullmatch(key) is not None
 
 
 def parse_base(key: str) -> BaseKey:

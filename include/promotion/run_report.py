@@ -1,5 +1,6 @@
 """The result of a run of ``retrain`` as one JSON in the lake."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,8 @@ from include.registry.versions import champion_version, registered_at
 from include.settings import Settings
 from include.training.mlflow_runs import connect
 from include.training.run_results import read_results
+
+log = logging.getLogger(__name__)
 
 
 def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
@@ -43,5 +46,6 @@ def report(store: ObjectStore, run: str, settings: Settings) -> dict[str, Any]:
         "summary": describe_run(decision, read_answer(store, run, decision)),
         "champion": champion and champion.number,
     }
-    write_json(store, layout.run_report(run), result)
+    key = write_json(store, layout.run_report(run), result)
+    log.info("%s; champion: version %s; written to %s", result["summary"], result["champion"], key)
     return {name: result[name] for name in ("version", "dataset", "champion")}

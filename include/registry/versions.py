@@ -3,9 +3,10 @@
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -53,8 +54,11 @@ def register(
         client.log_artifacts(mlflow_run, str(package), path)
     with suppress(MlflowException):  # it exists already, or the next line says what is wrong
         client.create_registered_model(client.name, description=describe_model(question))
-    mlflow.register_model(f"runs:/{mlflow_run}/{path}", client.name, tags=tags)  # tags and version in one step
-    return _keep_lowest(client, origin)
+    with redirect_stderr(StringIO()):  # MLflow writes there what it did, and Airflow would mark it as an error
+        mlflow.register_model(f"runs:/{mlflow_run}/{path}", client.name, tags=tags)  # tags and version in one step
+    version = _keep_lowest(client, origin)
+    log.info("registered version %s, with the sum %s", version.number, version.sha256[:12])
+    return version
 
 
 def download_and_verify(client: Mlflow, version: ModelVersion, folder: Path, question: Question) -> Path:

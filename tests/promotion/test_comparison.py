@@ -17,12 +17,13 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import json_sha256, read_json, read_table, to_json, write_json, write_table
 from include.lake.local import LocalStore
+from include.params import RetrainParams
 from include.promotion import comparison
 from include.promotion.cleared import check_champion_unmoved
 from include.promotion.close_calls import failed_rules
 from include.promotion.comparison import read_decision
 from include.question import NEGATIVE, POSITIVE
-from include.records import CONTRACT, Cost, Decision, ModelVersion, RetrainParams
+from include.records import CONTRACT, Cost, Decision, ModelVersion
 from include.registry.versions import champion_version, promote, set_reference, tag_version
 from include.settings import Policy, Quality, Settings
 from include.status import Status

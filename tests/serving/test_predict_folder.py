@@ -11,8 +11,9 @@ import pytest
 
 from include.errors import BaseDataMissing, NoModelYet, ServerError
 from include.images.decoding import MAX_BYTES
+from include.images.photo_files import read_photo
 from include.serving import client
-from include.serving.predict_folder import BATCH, COLUMNS, _batches, predict_all, read_folder, read_photo
+from include.serving.predict_folder import BATCH, COLUMNS, _batches, predict_all, read_folder
 from include.settings import ROOT, Settings
 from tests.pictures import plain
 from tests.serving.conftest import Served
@@ -66,7 +67,7 @@ def test_every_file_is_answered_in_order(served: Served, champion: str, tmp_path
         rows = list(reader)
     assert reader.fieldnames == COLUMNS == ["file", "probability", "is_positive", "unsure", "model_version", "error"]
     assert {row["file"]: answer_of(row) for row in rows} == expected
-    assert [row["file"] for row in rows] == [str(path.relative_to(folder)) for path in read_folder(folder)]
+    assert [row["file"] for row in rows] == [str(path.relative_to(folder)) for path in read_folder(folder)[0]]
     assert {row["model_version"] for row in rows} == {champion}
     assert all((row["probability"] == "") == bool(row["error"]) for row in rows)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
