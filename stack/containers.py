@@ -60,12 +60,12 @@ def running_containers(settings: Settings) -> Iterator[Containers]:
 
 def compose(*arguments: str, environment: dict[str, str] | None = None) -> None:
     """Compose v2 where the engine has it, else docker-compose. Raises StackError."""
-    command = [*_program(), *arguments]
+    command = [*compose_program(), *arguments]
     if subprocess.run(command, cwd=ROOT, env=os.environ | (environment or {})).returncode:
         raise StackError(f"`{' '.join(command)}` failed; see what it wrote")
 
 
-def _program() -> list[str]:
+def compose_program() -> list[str]:
     docker = shutil.which("docker")
     if docker and subprocess.run([docker, "compose", "version"], capture_output=True).returncode == 0:
         return [docker, "compose"]

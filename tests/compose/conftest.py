@@ -17,7 +17,7 @@ from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.settings import ROOT, Settings
 from stack.airflow_api import AirflowApi
-from stack.containers import outside_environment
+from stack.containers import compose_program, outside_environment
 from stack.demo import follow
 from tests.compose.images import docker, image_variables
 from tests.conftest import free_port
@@ -37,7 +37,7 @@ class System:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def compose(self, *arguments: str, **options: Any) -> str:
-        command = ["docker-compose", *arguments]
+        command = [*compose_program(), *arguments]
         ended = subprocess.run(
             command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, **options
         )
@@ -87,6 +87,9 @@ class System:
 
     def start(self) -> None:
         self.up()
+
+    def status(self) -> str:
+        return str({service: _state(each) for service, each in self.containers().items()})
 
     def follow(self, dag: str, **params: Any) -> str:
         """Trigger a run and follow it; returns its id."""
