@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.shown import Shown
+from include.images.decoding import MAX_BYTES
 from include.lake import layout
 from include.lake.formats import write_json
 from include.lake.local import LocalStore
@@ -21,7 +22,7 @@ from tests.pictures import drawing
 def test_before_a_photo_it_says_what_it_is(page: AppTest, answering: ModelServer, lake: LocalStore) -> None:
     shown = words(page.run())
     assert "a model that learns from its visitors" in shown
-    assert "up to 20 MB" in shown
+    assert f"up to {MAX_BYTES // 1_000_000} MB" in shown
     assert not page.exception
     assert answering.requests == []
     assert not list(lake.keys(""))
