@@ -13,7 +13,7 @@ from app.monitoring import ERRORS, PHOTOS
 from app.refusals import explain_refusal
 from app.shown import Shown
 from app.widgets import draw_picture, small
-from include.errors import NotAPhoto
+from include.errors import NotAPhoto, TransientError
 from include.images.decoding import MAX_BYTES
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,11 @@ def read_upload(body: bytes) -> tuple[Shown | None, str]:
         ERRORS.labels(error.reason).inc()
         log.info("a file of %d bytes is refused: %s", len(body), error.reason)
         return None, explain_refusal(body, error)
-    except Exception:  # the machine: no memory, no process to decode in
+    except TransientError as error:  # too many photos at once
+        ERRORS.labels("busy").inc()
+        log.warning("a photo was not read: %s", error)
+        return None, "Many people are showing photos just now: try again in a minute."
+    except Exception:  # the machine has no memory, for example
         ERRORS.labels("cannot_read").inc()
         log.exception("a photo could not be read")
         return None, "The photo could not be read just now; it is not your fault. Try again in a minute."

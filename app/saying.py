@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -23,7 +24,7 @@ DETAILS = (
     "into it. It is used to train and to test models, and for nothing else. No name and no address goes with it. You "
     "can take it back here as long as this page is open; afterwards nobody can tell which photo was yours."
 )
-NOT_KEPT = "That could not be kept just now; it is not your fault. Try again in a minute."
+NOT_KEPT = "That could not be saved just now; it is not your fault. Try again in a minute."
 
 
 def offer_say(shown: Shown) -> None:
@@ -58,6 +59,8 @@ def offer_way_back(shown: Shown | None) -> None:
     if earlier:
         small(f"Photos that you let stay before: {len(earlier)}.")
         st.button("Take them all back", on_click=_take_all_back, args=(list(earlier),))
+        if fault := st.session_state.get("fault"):
+            st.warning(fault, icon=":material/warning:")
 
 
 def _kept() -> dict[str, Wish]:
@@ -113,8 +116,11 @@ def _undo() -> None:
 
 def _take_all_back(names: list[str]) -> None:
     for name in names:
-        say.take_back(_kept()[name])
+        if fault := _fault_of(partial(say.take_back, _kept()[name])):
+            st.session_state["fault"] = fault
+            return
         del _kept()[name]
+    st.session_state["fault"] = ""
 
 
 def _remember(shown: Shown) -> None:
@@ -125,13 +131,16 @@ def _remember(shown: Shown) -> None:
 
 
 def _try(shown: Shown, act: Callable[[], None]) -> bool:
+    shown.fault = _fault_of(act)
+    return not shown.fault
+
+
+def _fault_of(act: Callable[[], None]) -> str:
     """Do it, or say that it could not be done: nothing is confirmed that did not reach the disk."""
-    shown.fault = ""
     try:
         act()
     except OSError:
         log.exception("what a visitor said could not be kept")
         ERRORS.labels("not_kept").inc()
-        shown.fault = NOT_KEPT
-        return False
-    return True
+        return NOT_KEPT
+    return ""

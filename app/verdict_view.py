@@ -40,7 +40,7 @@ def look(place: DeltaGenerator, shown: Shown) -> None:
     if shown.verdict is None and not shown.problem:
         announce(place, LOOKING)
         _draw_photo(picture, shown)
-        with waiting, st.spinner(LOOKING):
+        with waiting, st.spinner(""):  # the words stand above it
             ask(shown)
         waiting.empty()
     if shown.verdict is None:

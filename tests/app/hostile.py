@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from include.images.decoding import MAX_BYTES
 from tests.images.test_hostile_files import bomb
 from tests.pictures import drawn_image, encode, plain
 
@@ -145,7 +146,7 @@ CORPUS = [
     Odd("much-metadata.jpg", lambda: jpeg_with(0xED, b"\0" * 65_000, times=200), VERDICT),
     Odd("bad-header-sum.png", lambda: encode(cat(), "PNG")[:29] + b"\0\0\0\0" + encode(cat(), "PNG")[33:], EITHER),
     Odd("bad-text-sum.png", lambda: png_with(chunk(b"tEXt", b"a\0b", sum_is_right=False)), EITHER),
-    Odd("too-many-bytes.jpg", lambda: encode(cat()) + b"\0" * 20_000_000, TOO_LARGE),
+    Odd("too-many-bytes.jpg", lambda: encode(cat()) + b"\0" * MAX_BYTES, TOO_LARGE),
     Odd("IMG_0001.HEIC", box(b"heic"), HEIC),
     Odd("IMG_0002.heif", box(b"mif1"), HEIC),
     Odd("IMG_0003.jpg", box(b"heix"), HEIC),

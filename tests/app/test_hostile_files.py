@@ -7,6 +7,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.choosing import read_upload
+from include.errors import TransientError
 from include.lake.local import LocalStore
 from tests.app.hostile import CORPUS, EITHER, VERDICT, Odd
 from tests.app.stand_in import ModelServer
@@ -48,6 +49,16 @@ def test_refused_files_are_told_on_the_page_and_do_not_pile_up(
     assert not list(lake.keys(""))
     assert "You are a cat!" in words(show(page, drawing("cats", 1)))
     assert not page.error
+
+
+def test_too_many_photos_at_once_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: bytes) -> bytes:
+        raise TransientError("more photos wait than may wait")
+
+    monkeypatch.setattr("app.services.clean", fail)
+    shown, sentence = read_upload(drawing("cats", 1))
+    assert shown is None
+    assert sentence == "Many people are showing photos just now: try again in a minute."
 
 
 def test_a_machine_that_cannot_decode_is_not_the_visitors_fault(

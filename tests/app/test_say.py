@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import services
+from app import say, services
 from include.ingestion.uploads import collect_uploads
 from include.lake import layout
 from include.lake.local import LocalStore
@@ -155,6 +155,26 @@ def test_photos_given_before_can_be_taken_back_too(page: AppTest, answering: Mod
     assert "let stay before" not in words(page)
 
 
+def test_photos_that_cannot_be_taken_back_now_can_be_later(
+    page: AppTest, answering: ModelServer, lake: LocalStore
+) -> None:
+    consent(show(page, drawing("cats", 1)))
+    assert len(uploads(lake)) == 1
+    click(page, "Another photo")
+    folder = services.get_settings().spool
+    folder.rmdir()
+    folder.write_bytes(b"")
+    assert "could not be saved just now" in words(click(page, "Take them all back"))
+    folder.unlink()
+    click(page, "Take them all back")
+    assert not uploads(lake)
+
+
+def test_a_visitor_without_a_browser_gives_the_same(lake: LocalStore) -> None:
+    photo_id = say.give(lake, services.clean(drawing("cats", 1)), visitor="v", verdict=None, answer="positive")
+    assert uploads(lake) == {photo_id: "positive"}
+
+
 def test_consent_is_for_one_photo_not_for_the_next(page: AppTest, answering: ModelServer, lake: LocalStore) -> None:
     click(consent(show(page, drawing("cats", 1))), "Right")
     before = uploads(lake)
@@ -259,12 +279,12 @@ def test_a_full_disk_confirms_nothing_and_the_visitor_may_try_again(
     folder.write_bytes(b"")  # a file is where the spool's folder would be
     for act in (lambda: click(page, "Wrong"), lambda: consent(page)):
         shown = words(act())
-        assert "could not be kept just now" in shown
+        assert "could not be saved just now" in shown
         assert "Thank you" not in shown
         assert str(folder) not in shown
     assert page.checkbox[0].value is False
     folder.unlink()
     assert "Thank you" in words(click(page, "Wrong"))
-    assert "could not be kept" not in words(page)
+    assert "could not be saved" not in words(page)
     consent(page)
     assert list(uploads(lake).values()) == ["negative"]
