@@ -1,11 +1,10 @@
 """What the pages do; nothing here draws, and no `st` but its caches."""
 
-import io
 from datetime import UTC, datetime
 
 import streamlit as st
 
-from include.images.decoding import decode
+from include.images.decode_pool import DecodePool
 from include.ingestion.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
@@ -34,14 +33,15 @@ def get_lake() -> ObjectStore:
     return open_lake(get_settings())
 
 
+@st.cache_resource
+def get_decoders() -> DecodePool:
+    """For all visitors: what a picture takes is bounded, and costs nobody else his answer."""
+    return DecodePool(get_settings().decoding)
+
+
 def clean(photo: bytes) -> bytes:
-    """The picture and nothing else: upright JPEG, at most 1,024 px, without EXIF or GPS. Raises NotAPhoto."""
-    image = decode(photo, draft=LONGEST_SIDE)
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    image.info.clear()
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
+    """The picture and nothing else: upright JPEG, at most 1,024 px, no EXIF or GPS. Raises NotAPhoto, DecodersBusy."""
+    return get_decoders().clean_jpeg(photo, side=LONGEST_SIDE, quality=QUALITY)
 
 
 def predict_live(photo: bytes) -> Verdict:

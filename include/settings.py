@@ -1,7 +1,6 @@
 """The only reader of the environment. ``.env.example`` explains every setting."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -291,8 +290,3 @@ class Settings(BaseSettings):
         """The settings, besides a run's params, that make another model of the same photos."""
         names = ("network", *RECIPE[self.network], "threshold_rule", "precision_floor", "sure_from", "seed")
         return {name: getattr(self, name) for name in names} | {"question": self.question.digest}
-
-
-def set_variable(name: str, value: str) -> None:
-    """Set a variable of a library for the processes that this one starts."""
-    os.environ[name] = value

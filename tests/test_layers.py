@@ -12,7 +12,13 @@ from include.lake import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = {"airflow", "streamlit", "dags", "plugins", "cat_plugin", "app", "stack", "tests"}
-APP_MAY_USE = ("include.lake", "include.ingestion.uploads", "include.images.decoding", "include.serving.client")
+APP_MAY_USE = (
+    "include.lake",
+    "include.ingestion.uploads",
+    "include.images.decoding",
+    "include.images.decode_pool",
+    "include.serving.client",
+)
 GROUND = ("include.records", "include.errors", "include.settings", "include.question", "include.status")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from app.services import clean, get_icon, get_lake, get_settings, keep_answer, keep_photo, predict_live
-from include.errors import CatError, NoModelYet, NotAPhoto
+from include.errors import CatError, DecodersBusy, NoModelYet, NotAPhoto
 from include.question import NEGATIVE, POSITIVE
 
 QUESTION = get_settings().question
@@ -47,6 +47,9 @@ try:
     photo = clean(upload.getvalue())
 except NotAPhoto as error:
     st.warning(f"I cannot see a photo in this: {error}. Try a JPEG, PNG or WebP picture.")
+    st.stop()
+except DecodersBusy:
+    st.warning("Too many people are showing me photos just now; try again in a minute.")
     st.stop()
 if source != "Use the camera":  # the camera shows its picture by itself
     st.image(photo, width=320)

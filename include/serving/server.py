@@ -8,7 +8,6 @@ With a secret `server_token` all but /ping, /health and /version want it as a be
 import argparse
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -36,7 +35,7 @@ HEALTHCHECK_SECONDS = 120  # in which a worker process must have imported all th
 
 def create_app() -> FastAPI:
     """The app of one worker process, by the settings."""
-    os.umask(0o077)
+
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
     log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
@@ -85,6 +84,8 @@ def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
     async def answer(request: Request) -> Response:
         with metrics.counting(watcher.served) as counted:
             counted.response = await invocations.answer(request)
+        request_id, status = request.headers.get("x-request-id", "-")[:64], counted.response.status_code
+        log.info("request %s: status %d", request_id, status)
         return counted.response
 
     return app
