@@ -131,30 +131,33 @@ def test_what_cannot_be_read_is_refused_with_an_example(request_: Any) -> None:
     assert refused.value.status == 400
 
 
+NAMES = st.sampled_from(["image", "columns", "data"])
+
+
+def status_of(request: Any) -> int:
+    try:
+        read(request)
+    except RequestRejected as refused:
+        return refused.status
+    return 200
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_body_raises_anything_else(body: bytes) -> None:
     for request in (body, b'{"dataframe_split": ' + body + b"}", b'{"dataframe_records": ' + body + b"}"):
-        try:
-            read(request)
-        except RequestRejected as refused:
-            assert refused.status in (400, 413)
+        assert status_of(request) in (200, 400, 413)
 
 
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["image", "columns", "data"]), inner)
-        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner),
         max_leaves=8,
     ),
     st.sampled_from(["dataframe_split", "dataframe_records", "inputs", "params"]),
 )
 def test_no_json_raises_anything_else(value: Any, key: str) -> None:
-    try:
-        read({key: value})
-    except RequestRejected as refused:
-        assert refused.status == 400
+    assert status_of({key: value}) in (200, 400)
 
 
 def test_whether_to_explain_is_seen_without_reading_json() -> None:
