@@ -1,8 +1,11 @@
 """The only reader of the environment. ``.env.example`` explains every setting; `include.configuration` checks them."""
 
 import hashlib
+<<<<<<< HEAD
 import os
 import re
+=======
+>>>>>>> issue-18
 from pathlib import Path
 from typing import Literal, Self
 
@@ -321,8 +324,3 @@ class Settings(BaseSettings):
         """The settings, besides a run's params, that make another model of the same photos."""
         names = ("network", *RECIPE[self.network], "threshold_rule", "precision_floor", "sure_from", "seed")
         return {name: getattr(self, name) for name in names} | {"question": self.question.digest}
-
-
-def set_variable(name: str, value: str) -> None:
-    """Set a variable of a library for the processes that this one starts."""
-    os.environ[name] = value

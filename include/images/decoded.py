@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from include.images.decoding import FORMATS, MAX_PIXELS, decode, to_pixels
+from include.errors import NotAPhoto
+from include.images.decoding import FORMATS, MAX_PIXELS, MIN_SIDE, decode, to_pixels
 
 WHOLE = ("PNG", "WEBP")  # decoded whole, whatever size is wanted
 LARGE = 12_000_000  # pixels
@@ -36,6 +37,8 @@ def decode_for_network(body: bytes, size: int, *, preview: int | None = None, ma
 def clean_jpeg(body: bytes, *, side: int, quality: int) -> bytes:
     """The picture and nothing else: upright JPEG, no side above ``side``, without EXIF or GPS. Raises NotAPhoto."""
     image = _shrink(body, side)
+    if min(image.size) < MIN_SIDE:
+        raise NotAPhoto("too_small", f"a strip: reduced it has {image.width} x {image.height} pixels")
     image.info.clear()
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)

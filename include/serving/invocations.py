@@ -77,8 +77,8 @@ class Invocations:
         if not asks_to_explain(body):
             work = partial(self._score, served, body, False)
             with suppress(LargePhoto):
-                return await self._verdicts.run(work, _left(request), size=len(body))
-        return await self._slow.run(partial(self._score, served, body, True), _left(request), size=len(body))
+                return await self._verdicts.run(work, partial(_left, request), size=len(body))
+        return await self._slow.run(partial(self._score, served, body, True), partial(_left, request), size=len(body))
 
     def _score(self, served: Served, body: bytes, slow: bool, gone: threading.Event) -> str:
         settings = self._settings

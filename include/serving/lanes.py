@@ -27,7 +27,17 @@ class Lane:
     Work runs in threads of the lane. It is handed an event that is set when its client has left.
     """
 
-    def __init__(self, name: str, at_once: int, waiting: int, *, seconds: float, held: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        at_once: int,
+        waiting: int,
+        *,
+        seconds: float,
+        held: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self.name, self._room, self._seconds, self._free = name, at_once + waiting, seconds, held
         self._turns = asyncio.Semaphore(at_once)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
@@ -35,14 +45,16 @@ class Lane:
         self._working = 0
         self._rejected_at = -math.inf
 
-    async def run(self, work: Callable[[threading.Event], Result], left: Awaitable[object], *, size: int) -> Result:
+    async def run(
+        self, work: Callable[[threading.Event], Result], left: Callable[[], Awaitable[object]], *, size: int
+    ) -> Result:
         """The result of ``work`` on a body of ``size`` bytes. Raises RequestRejected where there is no room, ClientLeft
-        when ``left`` is done.
+        when what ``left`` returns is done.
         """
         alone = not self._waiting and not self._working
         if len(self._waiting) + self._working >= self._room or (size > self._free and not alone):
             raise self._reject(429, f"too many {self.name} at once")
-        leaving = asyncio.ensure_future(left)
+        leaving = asyncio.ensure_future(left())
         self._free -= size
         try:
             await self._wait_for_turn(leaving)
@@ -57,7 +69,7 @@ class Lane:
 
     def problem(self) -> str | None:
         """In words why the lane counts as degraded, or none."""
-        now = time.monotonic()
+        now = self._clock()
         longest = now - min(self._waiting.values(), default=now)
         if longest > SLOW:
             return f"{self.name} have waited for {longest:.1f} s"
@@ -69,7 +81,7 @@ class Lane:
     async def _wait_for_turn(self, leaving: asyncio.Future) -> None:
         """A turn, counted in ``_working``."""
         place, turn = object(), asyncio.ensure_future(self._turns.acquire())
-        self._waiting[place] = time.monotonic()
+        self._waiting[place] = self._clock()
         try:
             await asyncio.wait({turn, leaving}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
             if turn.done() and not leaving.done():
@@ -97,5 +109,5 @@ class Lane:
         raise ClientLeft
 
     def _reject(self, status: int, reason: str) -> RequestRejected:
-        self._rejected_at = time.monotonic()
+        self._rejected_at = self._clock()
         return RequestRejected(status, f"{reason}: try again in {RETRY_AFTER} s", retry_after=RETRY_AFTER)

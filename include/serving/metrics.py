@@ -1,5 +1,6 @@
 """Counts for Prometheus; those of several worker processes are added up."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from include.serving.model_loader import Served
-from include.settings import Settings, set_variable
+from include.settings import Settings
 
 
 @dataclass
@@ -57,7 +58,7 @@ def share_metrics(settings: Settings) -> None:
     folder = _folder(settings)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    set_variable("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    os.putenv("PROMETHEUS_MULTIPROC_DIR", str(folder))  # prometheus_client looks for it when it is imported
 
 
 def _folder(settings: Settings) -> Path:

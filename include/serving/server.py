@@ -8,7 +8,6 @@ With a secret `server_token` all but /ping, /health and /version want it as a be
 import argparse
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -38,7 +37,7 @@ HEALTHCHECK_SECONDS = 120  # in which a worker process must have imported all th
 
 def create_app() -> FastAPI:
     """The app of one worker process, by the settings."""
-    os.umask(0o077)
+
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
     log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))

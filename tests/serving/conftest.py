@@ -21,7 +21,15 @@ from tests.models import add_version
 from tests.waiting import until
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-LIMITS = {"CAT_MAX_REQUEST_BYTES": "1000000", "CAT_MAX_BATCH": "16"}
+LIMITS = {
+    "CAT_MAX_REQUEST_BYTES": "1000000",
+    "CAT_MAX_BATCH": "16",
+    "CAT_LIMITS__SLOW_WAITING": "2",
+    "CAT_LIMITS__HEADER_SECONDS": "2",
+    "CAT_LIMITS__BODY_SECONDS": "3",
+    "CAT_LIMITS__CONNECTIONS": "40",
+    "CAT_LIMITS__REQUEST_PIXELS": "20000000",
+}
 
 
 @dataclass

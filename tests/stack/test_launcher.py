@@ -57,6 +57,14 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+def check_until(stack: Stack, condition: Callable[[], bool]) -> None:
+    def holds() -> bool:
+        stack.check()
+        return condition()
+
+    wait_for(holds)
+
+
 def test_the_procfile_starts_the_s3_server_only_where_the_lake_is_there(settings: Settings) -> None:
     assert set(read_procfile(settings)) == {
         "mlflow",
@@ -171,7 +179,7 @@ def test_the_children_of_a_killed_scheduler_bring_their_tasks_to_an_end(
     stack.check()
     assert child.is_running()
     stack.processes["pair"].wait()  # the port is taken, so it ends; its pause is over after a second
-    wait_for(lambda: bool(stack.check()) or not child.is_running())
+    check_until(stack, lambda: not child.is_running())
     stack.stop()
 
 
@@ -259,10 +267,10 @@ def test_airflow_waits_for_its_database_and_what_serves_does_not(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     stack = stack_of(settings, live=SLEEPER, **{"airflow-api": SLEEPER})
     stack.environment["PATH"] = f"{tmp_path}:/bin:/usr/bin"
-    wait_for(lambda: bool(stack.check()) or "airflow-migrate (ended with 1: no space left" in stack.status())
+    check_until(stack, lambda: "airflow-migrate (ended with 1: no space left" in stack.status())
     assert set(stack.processes) == {"live"} | set(stack.processes) & {launcher.MIGRATE}
     (tmp_path / "room").touch()
-    wait_for(lambda: bool(stack.check()) or "airflow-api" in stack.processes)
+    check_until(stack, lambda: "airflow-api" in stack.processes)
     stack.stop()
 
 
