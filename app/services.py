@@ -1,32 +1,22 @@
 """What the pages do; nothing here draws, and no `st` but its caches."""
 
-<<<<<<< HEAD
-import io
 import logging
 import time
 from dataclasses import dataclass
-=======
->>>>>>> issue-18
 from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
-from PIL import Image
 
-<<<<<<< HEAD
 from app.limits import RateLimit
 from app.model_reports import Report, read_reports
 from app.refreshed import Refreshed
 from include.configuration import read_settings
-from include.errors import CatError, NotAPhoto
-from include.images.decoding import MIN_SIDE, decode
+from include.errors import CatError
+from include.images.decode_pool import DecodePool
 from include.ingestion.answer_counts import read_counts
 from include.ingestion.spool import Spool
 from include.ingestion.spool_sender import SpoolSender
-=======
-from include.images.decode_pool import DecodePool
-from include.ingestion.uploads import fingerprint, lake_secret, photo_id_of, save_feedback, save_upload
->>>>>>> issue-18
 from include.lake.base import ObjectStore
 from include.lake.opening import open_lake
 from include.question import Question
@@ -58,7 +48,6 @@ def get_lake() -> ObjectStore:
 
 
 @st.cache_resource
-<<<<<<< HEAD
 def get_spool() -> Spool:
     return Spool(get_settings().spool)
 
@@ -77,17 +66,7 @@ def get_rate_limit() -> RateLimit:
     return RateLimit(get_settings().requests_per_minute)
 
 
-def clean(photo: bytes) -> bytes:
-    """The picture and nothing else: upright JPEG, at most 1,024 px, without EXIF or GPS. Raises NotAPhoto."""
-    image = decode(photo, draft=LONGEST_SIDE)
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
-    if min(image.size) < MIN_SIDE:
-        raise NotAPhoto("too_small", f"a strip: reduced it has {image.width} x {image.height} pixels")
-    image.info.clear()
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
-=======
+@st.cache_resource
 def get_decoders() -> DecodePool:
     """For all visitors: what a picture takes is bounded, and costs nobody else his answer."""
     return DecodePool(get_settings().decoding)
@@ -96,7 +75,6 @@ def get_decoders() -> DecodePool:
 def clean(photo: bytes) -> bytes:
     """The picture and nothing else: upright JPEG, at most 1,024 px, no EXIF or GPS. Raises NotAPhoto, DecodersBusy."""
     return get_decoders().clean_jpeg(photo, side=LONGEST_SIDE, quality=QUALITY)
->>>>>>> issue-18
 
 
 def predict_live(photo: bytes, *, request_id: str = "", explain: bool = False) -> Verdict:

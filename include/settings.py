@@ -1,11 +1,8 @@
 """The only reader of the environment. ``.env.example`` explains every setting; `include.configuration` checks them."""
 
 import hashlib
-<<<<<<< HEAD
 import os
 import re
-=======
->>>>>>> issue-18
 from pathlib import Path
 from typing import Literal, Self
 

@@ -13,10 +13,9 @@ from include.lake import layout
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = {"airflow", "streamlit", "dags", "plugins", "cat_plugin", "app", "stack", "tests"}
 APP_MAY_USE = (
-<<<<<<< HEAD
-    *("include.lake", "include.images.decoding", "include.images.synthetic", "include.serving.client"),
+    *("include.lake", "include.images.decoding", "include.images.decode_pool", "include.images.synthetic"),
     *(f"include.ingestion.{name}" for name in ("uploads", "spool", "spool_sender", "answer_counts")),
-    "include.dataset.splits",
+    *("include.serving.client", "include.dataset.splits"),
 )
 NOT_IN_ITS_IMAGE = {"tensorflow", "keras", "airflow", "mlflow", "scipy", "sklearn", "matplotlib", "fastapi", "faiss"}
 GROUND = (
@@ -27,15 +26,6 @@ GROUND = (
     "include.question",
     "include.status",
 )
-=======
-    "include.lake",
-    "include.ingestion.uploads",
-    "include.images.decoding",
-    "include.images.decode_pool",
-    "include.serving.client",
-)
-GROUND = ("include.records", "include.errors", "include.settings", "include.question", "include.status")
->>>>>>> issue-18
 
 
 def stages() -> list[set[str]]:
