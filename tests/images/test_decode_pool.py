@@ -19,7 +19,7 @@ from include.images.decode_process import Answer, DecodeProcess
 from include.images.decoding import decode_pixels
 from include.settings import Decoding
 from tests.pictures import drawing, encode, plain
-from tests.serving.conftest import until
+from tests.waiting import until
 
 BOMB = encode(Image.new("RGBA", (4000, 3500), (255, 0, 0, 100)), "PNG")  # 14 megapixels: large, and within the limits
 

@@ -15,8 +15,9 @@ from PIL import Image
 from include.errors import ServerBusy, ServerStarting
 from include.serving import client
 from tests.pictures import encode, plain
-from tests.serving.conftest import LIMITS, Served, until
+from tests.serving.conftest import LIMITS, Served
 from tests.serving.test_server import RED, post, protocol
+from tests.waiting import until
 
 LARGE = encode(Image.new("RGBA", (4000, 3500), (255, 0, 0, 255)), "PNG")  # 14 megapixels in 60 kB
 BEGINNING = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
