@@ -22,7 +22,8 @@ CONSENT = (
 DETAILS = (
     "The photo is kept with the project, reduced to 1,024 pixels, without the place, time and camera that phones write "
     "into it. It is used to train and to test models, and for nothing else. No name and no address goes with it. You "
-    "can take it back here as long as this page is open; afterwards nobody can tell which photo was yours."
+    "can take it back here as long as this page is open; afterwards nobody can tell which photo was yours. "
+    "What you take back is deleted at once and never used again, but a backup may hold it for some weeks more."
 )
 NOT_KEPT = "That could not be saved just now; it is not your fault. Try again in a minute."
 
