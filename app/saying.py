@@ -25,6 +25,7 @@ DETAILS = (
     "can take it back here as long as this page is open; afterwards nobody can tell which photo was yours. "
     "What you take back is deleted at once and never used again, but a backup may hold it for some weeks more."
 )
+CHOSEN = "background: color-mix(in srgb, currentColor 18%, transparent); border-color: currentColor;"
 NOT_KEPT = "That could not be saved just now; it is not your fault. Try again in a minute."
 
 
@@ -35,14 +36,10 @@ def offer_say(shown: Shown) -> None:
     st.header("What is it?" if unsure else "Was that right?", anchor=False)
     with st.container(horizontal=True):
         for value, words in answers_for(shown.verdict, get_settings().question).items():
-            chosen = shown.answer == value
-            st.button(
-                f"✓ {words}" if chosen else words,
-                key=value,
-                type="primary" if chosen else "secondary",
-                on_click=_answer,
-                args=(value,),
-            )
+            label = f"✓ {words}" if shown.answer == value else words
+            st.button(label, key=value, on_click=_answer, args=(value,))
+    if shown.answer:  # by style: a button of another type would be another one, and take the focus away
+        st.html(f"<style>.st-key-{shown.answer} button {{ {CHOSEN} }}</style>")
     st.checkbox(CONSENT, value=shown.kept, key=_box(shown), on_change=_consent)
     with st.expander("What happens to my photo?"):
         st.markdown(DETAILS)

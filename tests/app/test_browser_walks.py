@@ -149,6 +149,7 @@ def test_a_visitor_with_a_keyboard_alone(app: App, chromium: Browser) -> None:
         sees(page, "You are a cat!")
         _press_on(page, "Wrong")
         sees(page, "Your answer is counted")
+        assert page.evaluate("document.activeElement.innerText.trim()") == "✓ Wrong", "the focus stays"
         _press_on(page, "Undo")
         sees(page, "Undone")
 
