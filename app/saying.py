@@ -22,8 +22,10 @@ CONSENT = (
 DETAILS = (
     "The photo is kept with the project, reduced to 1,024 pixels, without the place, time and camera that phones write "
     "into it. It is used to train and to test models, and for nothing else. No name and no address goes with it. You "
-    "can take it back here as long as this page is open; afterwards nobody can tell which photo was yours."
+    "can take it back here as long as this page is open; afterwards nobody can tell which photo was yours. "
+    "What you take back is deleted at once and never used again, but a backup may hold it for some weeks more."
 )
+CHOSEN = "background: color-mix(in srgb, currentColor 18%, transparent); border-color: currentColor;"
 NOT_KEPT = "That could not be saved just now; it is not your fault. Try again in a minute."
 
 
@@ -34,14 +36,10 @@ def offer_say(shown: Shown) -> None:
     st.header("What is it?" if unsure else "Was that right?", anchor=False)
     with st.container(horizontal=True):
         for value, words in answers_for(shown.verdict, get_settings().question).items():
-            chosen = shown.answer == value
-            st.button(
-                f"✓ {words}" if chosen else words,
-                key=value,
-                type="primary" if chosen else "secondary",
-                on_click=_answer,
-                args=(value,),
-            )
+            label = f"✓ {words}" if shown.answer == value else words
+            st.button(label, key=value, on_click=_answer, args=(value,))
+    if shown.answer:  # by style: a button of another type would be another one, and take the focus away
+        st.html(f"<style>.st-key-{shown.answer} button {{ {CHOSEN} }}</style>")
     st.checkbox(CONSENT, value=shown.kept, key=_box(shown), on_change=_consent)
     with st.expander("What happens to my photo?"):
         st.markdown(DETAILS)

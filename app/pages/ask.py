@@ -11,12 +11,15 @@ from app.widgets import link_pages
 
 st.title(get_settings().question.text, anchor=False)
 place = st.empty()  # of the verdict: emptied before another photo is looked at
+choosing, showing = st.empty(), st.empty()  # one of the two views; the other one goes at once, not when the run ends
 shown: Shown | None = st.session_state.get("shown")
 if shown is None:
-    choose(place)
+    with choosing.container():
+        choose(place)
 else:
-    look(place, shown)
-    if shown.verdict and not shown.is_example:
-        offer_say(shown)
+    with showing.container():
+        look(place, shown)
+        if shown.verdict and not shown.is_example:
+            offer_say(shown)
 offer_way_back(shown)
 link_pages()

@@ -149,6 +149,7 @@ def test_a_visitor_with_a_keyboard_alone(app: App, chromium: Browser) -> None:
         sees(page, "You are a cat!")
         _press_on(page, "Wrong")
         sees(page, "Your answer is counted")
+        assert page.evaluate("document.activeElement.innerText.trim()") == "✓ Wrong", "the focus stays"
         _press_on(page, "Undo")
         sees(page, "Undone")
 
@@ -188,7 +189,7 @@ def test_while_the_server_is_slow_no_verdict_of_another_photo_stands_there(app: 
         page.wait_for_timeout(2000)  # milliseconds: longer than anything that is still drawn
         expect(page.get_by_test_id("stSpinner")).to_be_visible()
         expect(page.get_by_role("img", name="Your photo")).to_be_visible()
-        for words in ("You are a cat!", "Was that right?", "A cat: 97"):
+        for words in ("You are a cat!", "Was that right?", "A cat: 97", "No photo at hand?"):
             expect(page.get_by_text(words)).to_have_count(0)
         asked = app.model.verdicts
         app.model.open.set()

@@ -7,6 +7,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.choosing import read_upload
+from app.monitoring import REGISTRY
 from include.errors import TransientError
 from include.lake.local import LocalStore
 from tests.app.hostile import CORPUS, EITHER, VERDICT, Odd
@@ -34,6 +35,17 @@ def test_each_file_becomes_a_photo_or_a_friendly_sentence(odd: Odd) -> None:
 
 def test_the_corpus_is_large() -> None:
     assert len({odd.name for odd in CORPUS}) == len(CORPUS) >= 40
+
+
+def test_refused_files_are_counted_by_reason() -> None:
+    def counted(reason: str) -> float:
+        return REGISTRY.get_sample_value("cat_app_user_errors_total", {"reason": reason}) or 0.0
+
+    before = {reason: counted(reason) for reason in ("empty", "damaged", "not_an_image")}
+    for name in ("empty.jpg", "invoice.pdf", "page.html.jpg"):
+        read_upload(next(odd for odd in CORPUS if odd.name == name).make())
+    grown = {reason: counted(reason) - before[reason] for reason in before}
+    assert grown == {"empty": 1, "damaged": 0, "not_an_image": 2}
 
 
 def test_refused_files_are_told_on_the_page_and_do_not_pile_up(

@@ -5,6 +5,8 @@ import json
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Event
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -268,6 +270,28 @@ def test_what_is_confirmed_while_the_lake_is_down_reaches_it_after_a_restart(
     assert list(uploads(lake).values()) == ["negative"]
     assert [count["answer"] for count in counts(lake)] == ["negative"]
     assert not list(folder.iterdir())
+
+
+def test_a_lake_that_hangs_holds_up_no_page(
+    page: AppTest, answering: ModelServer, lake: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awake = Event()
+
+    class Hanging:
+        def __getattr__(self, name: str) -> Any:
+            awake.wait()
+            return getattr(lake, name)
+
+    monkeypatch.setattr("app.services.open_lake", lambda _: Hanging())
+    assert "You are a cat!" in words(consent(show(page, drawing("cats", 1))))
+    assert "Photo and answer are kept" in words(click(page, "Wrong"))
+    assert "Undone" in words(click(page, "Undo"))
+    click(page, "Wrong")
+    assert services.get_spool().waiting() == 2
+    assert not lake.root.exists()
+    awake.set()
+    assert [count["answer"] for count in counts(lake)] == ["negative"]
+    assert not uploads(lake)
 
 
 def test_a_full_disk_confirms_nothing_and_the_visitor_may_try_again(
