@@ -1,6 +1,7 @@
 """Two worker processes of the model server, which follow the alias by themselves and share the copies on disk."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -37,9 +38,15 @@ def versions(url: str) -> set[str | None]:
     return {httpx.get(f"{url}/live", timeout=30).json().get("model_version") for _ in range(NEW_CONNECTIONS)}
 
 
+def all_serve(url: str, version: str) -> bool:
+    return versions(url) == {version}
+
+
 def workers(server: Killable) -> list[psutil.Process]:
     assert server.process
-    children = psutil.Process(server.process.pid).children()
+    children = [
+        child for child in psutil.Process(server.process.pid).children() if child.status() != psutil.STATUS_ZOMBIE
+    ]
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
@@ -49,18 +56,18 @@ def test_both_follow_the_alias_and_one_that_is_killed_comes_back(
     server, url = two_workers
     for version in (red, blue, red):
         served.point(version)
-        until(lambda wanted=version: versions(url) == {wanted})
+        until(partial(all_serve, url, version))
     first, second = workers(server)
     first.kill()
     until(lambda: len([worker for worker in workers(server) if worker.pid != first.pid]) == 2)
-    until(lambda: versions(url) == {red})
+    until(partial(all_serve, url, red))
     assert second.is_running()
     assert not list((server.log.parent).rglob("*.incoming"))
 
 
 def test_their_counts_are_added_up(served: Served, two_workers: tuple[Killable, str], red: str) -> None:
     _, url = two_workers
-    until(lambda: versions(url) == {red})
+    until(partial(all_serve, url, red))
     for _ in range(NEW_CONNECTIONS):
         predict(url, [RED])
     line = f'cat_requests_total{{status="200",version="{red}"}} {NEW_CONNECTIONS}.0'
