@@ -30,7 +30,7 @@ class Answers:
     seconds: list[float] = field(default_factory=list)
     failed: int = 0
     busy: int = 0
-    went_back: int = 0  # answers of an older version than the one before, on the same connection
+    went_back: int = 0  # answers of a version that came before that of the answer before, on the same connection
 
     def quantile(self, share: float) -> float:
         """In seconds; NaN without an answer."""
@@ -57,7 +57,7 @@ def large_picture() -> bytes:
 
 @contextmanager
 def asking(url: str, body: bytes, *, clients: int, order: Sequence[str] = ()) -> Iterator[Answers]:
-    """So many clients ask until the end of the block; ``order`` are the versions from the oldest to the newest."""
+    """So many clients ask until the end of the block; ``order`` are the versions as the alias names them."""
     with _threads(lambda ended, answers: _ask(url, body, ended, answers, list(order)), clients) as answers:
         yield answers
 
@@ -103,9 +103,13 @@ def _ask(url: str, body: bytes, ended: threading.Event, answers: Answers, order:
         else:
             answers.seconds.append(time.monotonic() - began)
             if order:
-                place = order.index(str(response.headers["X-Model-Version"]))
-                answers.went_back += place < newest
-                newest = place
+                newest = _place(order, str(response.headers["X-Model-Version"]), newest)
+                answers.went_back += newest == len(order)
+
+
+def _place(order: Sequence[str], version: str, newest: int) -> int:
+    """Where a version next stands in the order from the place of the newest one; its length where it does not."""
+    return next((place for place in range(max(newest, 0), len(order)) if order[place] == version), len(order))
 
 
 def _trickle(url: str, ended: threading.Event, answers: Answers) -> None:
