@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from include.errors import NotAPhoto
-from include.images.essentials import Essentials, essentials_of
+from include.images.essentials import PNG, Essentials, essentials_of
 from include.images.orientation import read_orientation, turn_upright
 from include.images.other_formats import SMALLER, name_format
 
@@ -82,6 +82,8 @@ def _open(body: bytes) -> Image.Image:
     except UnidentifiedImageError:
         if not WebPImagePlugin.SUPPORTED:
             raise ImportError("Pillow could not load its WebP decoder: start the process again") from None
+        if body.startswith(PNG):
+            raise NotAPhoto("damaged", "the picture's header is damaged: send the photo again") from None
         raise NotAPhoto("not_an_image", name_format(body)) from None
     except Image.DecompressionBombError:  # raised before the size is known
         raise NotAPhoto("too_many_pixels", f"the picture has more than {MAX_PIXELS:,} pixels; {SMALLER}") from None

@@ -89,7 +89,7 @@ def _alpha(header: bytes, found: dict[bytes, bytes]) -> bytes | None:
     if colour == PALETTE:
         return alpha if 0 < len(alpha) <= len(found.get(b"PLTE", b"")) // 3 else None
     values = _values(colour, alpha)
-    if not values or depth > 8:
+    if not values or depth not in (1, 2, 4, 8):
         return None
     most = 2**depth - 1
     return b"".join(((value & most) * 255 // most).to_bytes(2, "big") for value in values)

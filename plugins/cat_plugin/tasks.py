@@ -11,8 +11,8 @@ from typing import Any
 from airflow.sdk import task as airflow_task
 
 from cat_plugin.errors import WrongInput
-from cat_plugin.quiet_import import import_tensorflow_quietly
 from include.errors import InputError
+from include.quiet_import import import_tensorflow_quietly
 
 log = logging.getLogger(__name__)
 

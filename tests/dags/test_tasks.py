@@ -89,7 +89,7 @@ def test_in_airflow_the_log_has_the_sentence_once(
 
 IMPORT = """
 import logging, sys
-from cat_plugin.quiet_import import QuietImport, import_tensorflow_quietly
+from include.quiet_import import QuietImport, import_tensorflow_quietly
 logging.basicConfig(level="DEBUG", stream=sys.stdout, format="%(levelname)s %(message)s")
 import_tensorflow_quietly()
 import_tensorflow_quietly()

@@ -5,6 +5,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -309,6 +310,32 @@ def test_whatever_a_png_says_of_itself_its_pixels_are_the_same(
     assert same(decode(body), image.transpose(TURNS[orientation]) if orientation in TURNS else image)
 
 
+small = st.integers(0, 255)
+headers = st.tuples(st.integers(0, 40), st.integers(0, 40), *[small] * 5).map(
+    lambda parts: struct.pack(">IIBBBBB", *parts)
+)
+likely = st.tuples(st.just(16), st.just(16), st.sampled_from([0, 1, 2, 3, 4, 8, 16]), st.integers(0, 7)).map(
+    lambda parts: struct.pack(">IIBBBBB", *parts, 0, 0, 0)
+)
+makers = st.tuples(st.sampled_from([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"]), st.binary(max_size=800))
+
+
+@given(st.one_of(headers, likely, st.binary(max_size=20)), st.lists(makers, max_size=4), st.binary(max_size=40))
+def test_whatever_makes_its_pixels_a_png_is_a_picture_or_has_a_reason(
+    header: bytes, parts: list[tuple[bytes, bytes]], rest: bytes
+) -> None:
+    pixels = chunk(b"IDAT", zlib.compress(bytes(16 * 130)))
+    body = PNG + chunk(b"IHDR", header) + b"".join(chunk(*part) for part in parts) + pixels + rest
+    with suppress(NotAPhoto):
+        assert decode(body).mode == "RGB"
+
+
+@given(st.sampled_from([b"\xff\xd8", b"\xff\xd8\xff\xe1", PNG, b"RIFF\0\0\0\0WEBPVP8 "]), st.binary(max_size=200))
+def test_whatever_follows_a_signature_is_a_picture_or_has_a_reason(signature: bytes, rest: bytes) -> None:
+    with suppress(NotAPhoto):
+        assert decode(signature + rest).mode == "RGB"
+
+
 def damaged_pngs() -> Iterator[bytes]:
     body, _ = form(2, 8, clear=False)
     for name in (b"IHDR", b"IDAT"):
@@ -322,6 +349,14 @@ def damaged_pngs() -> Iterator[bytes]:
 def test_a_bad_checksum_in_what_makes_the_pixels_is_damage() -> None:
     for body in damaged_pngs():
         with pytest.raises(NotAPhoto, match="another checksum") as caught:
+            decode(body)
+        assert caught.value.reason == "damaged"
+
+
+def test_a_png_whose_header_cannot_be_is_damaged() -> None:
+    for depth, colour in ((0, 0), (3, 2), (8, 5)):
+        body = png(16, [bytes(48)] * 16, depth, colour, between=chunk(b"tRNS", bytes(2)))
+        with pytest.raises(NotAPhoto) as caught:
             decode(body)
         assert caught.value.reason == "damaged"
 

@@ -1,15 +1,18 @@
 """MLflow is asked at the start: whatever is wrong with it is told in one sentence with the cure."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from include.errors import Unusable
+from include.errors import BadSetting, Unusable
+from include.preflight import check_places
 from include.question import Question
 from include.registry.registry_check import check_registry
-from include.settings import Settings
+from include.settings import Settings, Validation
 from include.training.mlflow_runs import connect
 from tests.conftest import free_port
 
@@ -73,6 +76,20 @@ def test_an_address_where_nothing_answers_is_told(host: str) -> None:
         refusal(Settings(mlflow_url=url))
         == f"no MLflow answers at {url}: start it, or set CAT_MLFLOW_URL to its address"
     )
+
+
+def test_before_a_run_all_places_are_tried(mlflow_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(mlflow_url=mlflow_url, lake_url=tmp_path.as_uri(), validation=Validation(python=sys.executable))
+    with caplog.at_level("INFO"):
+        check_places(settings)
+    assert caplog.messages[-1:] == [f"the lake {settings.lake} and MLflow at {mlflow_url} can be used"]
+    for python in (tmp_path / "gone", tmp_path):
+        missing = settings.model_copy(update={"validation": Validation(python=python / "python")})
+        with pytest.raises(BadSetting, match="CAT_VALIDATION__PYTHON=.* is no program: run make setup"):
+            check_places(missing)
+    (tmp_path / "file").touch()
+    with pytest.raises(Unusable, match="a part of its path is a file"):
+        check_places(settings.model_copy(update={"lake_url": (tmp_path / "file/lake").as_uri()}))
 
 
 def test_an_experiment_that_was_deleted_is_told_with_the_command_that_restores_it(

@@ -1,5 +1,5 @@
-"""TensorFlow tells of CPUs and GPUs on stderr while it is imported, and Airflow marks whatever a task writes there as
-an error. No setting of TensorFlow stops these lines: they come before it reads any.
+"""TensorFlow tells of CPUs and GPUs on stderr while it is imported, and Airflow marks whatever a task and its processes
+write there as an error. No setting of TensorFlow stops these lines: they come before it reads any.
 """
 
 import importlib.util
