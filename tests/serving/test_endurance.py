@@ -5,7 +5,8 @@ import pytest
 
 from bench.load_clients import asking, request
 from tests.pictures import plain
-from tests.serving.conftest import Served, until
+from tests.serving.conftest import Served
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 SWAPS, STEPS_BACK = 10, 3

@@ -10,8 +10,9 @@ import pytest
 
 from include.serving.client import predict
 from tests.conftest import free_port
-from tests.serving.conftest import Killable, Served, until
+from tests.serving.conftest import Killable, Served
 from tests.serving.test_server import RED
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 NEW_CONNECTIONS = 24  # each goes to either worker; to one of them alone once in 8 million
