@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 ICONS = {Question().name: "🐱"}  # of the default question; others get a camera
 LONGEST_SIDE = 1024  # pixels of a photo that is kept
 QUALITY = 90
+PATIENCE = 3.0  # seconds in which a busy model server is asked again: a visitor waits
 LIVE_SECONDS = 5.0  # to wait for what is live: a page that says it can do without
 REFRESH_SECONDS = 30.0  # the age of what a page says about models
 
@@ -83,7 +84,12 @@ def predict_live(photo: bytes, *, request_id: str = "", explain: bool = False) -
     headers = settings.server_headers | ({"X-Request-ID": request_id} if request_id else {})
     try:
         (verdict,) = predict(
-            settings.live_url, [photo], explain=explain, headers=headers, timeout=settings.verdict_seconds
+            settings.live_url,
+            [photo],
+            explain=explain,
+            headers=headers,
+            timeout=settings.verdict_seconds,
+            patience=PATIENCE,
         )
     except CatError as error:
         log.warning("request %s failed after %.2f s: %s", request_id, time.monotonic() - began, error)

@@ -18,7 +18,7 @@ from app.services import get_icon, get_model_news, get_rate_limit, get_settings,
 from app.shown import Shown
 from app.widgets import announce, current, draw_picture, small
 from app.wording import describe_quality, headline, named_shares, percent, subline, told
-from include.errors import CatError, NoModelYet
+from include.errors import CatError, NoModelYet, ServerBusy, ServerStarting
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,15 @@ THINKING = "Looking for the reason …"
 TOO_FAST = "That was very fast: wait a minute, then ask again."
 TOO_MANY = "Many people are asking just now: wait a minute, then ask again."
 NO_MODEL = "No model is ready yet. Come back in a few minutes."
+STARTING = "The model is starting. Ask again in half a minute."
 NO_ANSWER = "The model does not answer right now. Your photo is fine: ask again in a minute."
 UNREADABLE = "The model cannot read this photo. Try another one."
 NO_REASON = "The model cannot give its reason right now. Try again in a minute."
+KNOWN_FAILURES: dict[type[CatError], tuple[str, str]] = {
+    NoModelYet: ("no_model", NO_MODEL),
+    ServerStarting: ("starting", STARTING),
+    ServerBusy: ("busy", TOO_MANY),
+}
 
 
 def look(place: DeltaGenerator, shown: Shown) -> None:
@@ -107,9 +113,10 @@ def _limit() -> str:
 
 
 def _explain_failure(error: Exception, request_id: str) -> str:
-    if isinstance(error, NoModelYet):
-        ERRORS.labels("no_model").inc()
-        return NO_MODEL
+    for kind, (reason, words) in KNOWN_FAILURES.items():
+        if isinstance(error, kind):
+            ERRORS.labels(reason).inc()
+            return words
     if not isinstance(error, CatError):
         log.error("request %s failed", request_id, exc_info=error)
     ERRORS.labels("no_answer").inc()

@@ -191,16 +191,23 @@ def test_a_verdict_that_cannot_be_is_none(page: AppTest, answering: ModelServer,
     assert "does not answer right now" in words(show(page, drawing("cats", 1)))
 
 
-@pytest.mark.parametrize(("status", "text"), [(503, "No model is ready yet"), (500, "does not answer")])
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (503, None, "No model is ready yet"),
+        (503, b'{"error": "starting"}', "The model is starting"),
+        (500, None, "does not answer"),
+    ],
+)
 def test_a_server_without_an_answer_gets_a_friendly_sentence(
-    page: AppTest, answering: ModelServer, lake: LocalStore, status: int, text: str
+    page: AppTest, answering: ModelServer, lake: LocalStore, status: int, body: bytes | None, text: str
 ) -> None:
-    answering.status = status
+    answering.status, answering.body = status, body
     assert text in words(show(page, drawing("cats", 1)))
     assert not page.checkbox
     page.run()
     assert answering.verdicts == 1, "no rerun asks again"
-    answering.status = 200
+    answering.status, answering.body = 200, None
     assert "You are a cat!" in words(click(page, "Ask again"))
     assert not list(lake.keys(""))
 
