@@ -55,7 +55,8 @@ def test_without_a_secret_it_asks_for_none(tmp_path: Path) -> None:
 
 
 def test_a_wrong_token_is_wrong_input_and_names_the_cure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(httpx, "request", lambda method, url, **options: ask(settings, method, url, **options))
+    http = SimpleNamespace(request=lambda method, url, **options: ask(settings, method, url, **options))
+    monkeypatch.setattr(client, "_http", lambda: http)
     with pytest.raises(BadSetting, match="server_token"):
         client.live("", headers={"Authorization": "Bearer wrong"})
     with pytest.raises(BadSetting, match="server_token"):
