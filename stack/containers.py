@@ -26,9 +26,6 @@ class Containers:
     def check(self) -> None:
         """The engine does it."""
 
-    def status(self) -> str:
-        return "docker compose ps says what runs"
-
 
 def container_settings(base_data: str | None) -> Settings:
     """How this machine sees the services: on loopback, with the secrets of `make secrets`. Raises StackError."""

@@ -44,9 +44,6 @@ class Running(Protocol):
     def check(self) -> None:
         """Look after what has died."""
 
-    def status(self) -> str:
-        """What is up, starting or failing, and why."""
-
 
 class Stack:
     """The running processes, by their names in the Procfile. None of them ends because another one does."""
@@ -190,8 +187,7 @@ def wait_until(ready: Callable[[], bool], stack: Running, *, what: str, seconds:
     while not ready():
         stack.check()
         if time.monotonic() > end:
-            where = f"see {stack.settings.home / 'logs'}"
-            raise StackError(f"{what} did not answer within {seconds:.0f} seconds ({stack.status()}); {where}")
+            raise StackError(f"{what} did not answer within {seconds:.0f} seconds; see {stack.settings.home / 'logs'}")
         time.sleep(0.5)
 
 
