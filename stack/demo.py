@@ -31,7 +31,6 @@ from stack.environment import has_own_s3, local_settings, own_s3_credentials
 from stack.launcher import Running, Stack, running_stack, wait_until
 from stack.progress import LongTasks
 from stack.summary import save_summary, show_summary, summarize_failure, summarize_run
-from stack.visitors import visit
 
 INGEST, RETRAIN, PREDICT = "ingest_base_datasets", "retrain", "predict_batch"
 console = Console()
@@ -185,6 +184,8 @@ def _run_the_loop(stack: Running, api: AirflowApi, upload_seed: int) -> dict[str
     run, state = run_dag(stack, api, INGEST)
     if state != "success":
         return summarize_failure(api, INGEST, run)
+    from stack.visitors import visit  # it imports the app, and a wrong setting is told before that
+
     count = visit(lake, stack.settings, seed=upload_seed)
     console.print(f"Visitors gave {count} labelled photos through the app's code (UPLOAD_SEED={upload_seed}).")
     run, state = run_dag(stack, api, RETRAIN)

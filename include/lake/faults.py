@@ -40,6 +40,7 @@ OF_DISKS = {
     errno.EROFS: f"it can only be read: mount it for writing, {ELSEWHERE}",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"the disk is full: make room, {ELSEWHERE}"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), f"a part of its path is a file: take that away, {ELSEWHERE}"),
+    errno.ENOENT: f"no folder can be made there: name a place where this user can make one, {ELSEWHERE}",
     errno.ENAMETOOLONG: "its path is too long: set CAT_LAKE_URL or CAT_STATE_DIR to a shorter one",
 }
 
@@ -62,4 +63,4 @@ def _reason(error: Exception) -> str:
     answer = getattr(error, "response", None)
     code = str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
     known = OF_SERVERS.get(code) or OF_CLIENTS.get(type(error).__name__)
-    return known or f"{type(error).__name__}: {first_line}"
+    return known or f"{type(error).__name__}: {first_line}; mend that, or set CAT_LAKE_URL to another lake"
