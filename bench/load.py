@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from bench.document import table
 from bench.load_clients import Answers, asking, large_picture, phone_photo, request, trickling
 from bench.load_servers import PeakMemory, Registry, our_server, plain_mlflow, running_registry
@@ -42,7 +44,7 @@ def main() -> None:
         with our_server(registry, Path(folder)) as (url, memory):
             beside = [
                 Scenario(4, "4 clients of 4 explanations", explaining),
-                Scenario(4, "a swap every 4 s", lambda _: swapping(registry)),
+                Scenario(4, "a swap every 4 s", lambda url: swapping(registry, url)),
                 Scenario(4, "100 clients that trickle", lambda url: trickling(url, clients=100)),
                 Scenario(4, "4 clients with PNGs of 24 megapixels", sending_large_pictures),
             ]
@@ -74,8 +76,8 @@ def sending_large_pictures(url: str) -> AbstractContextManager[Answers]:
 
 
 @contextmanager
-def swapping(registry: Registry) -> Iterator[None]:
-    """The alias moves between two versions: the server loads a model all the time."""
+def swapping(registry: Registry, url: str) -> Iterator[None]:
+    """The alias moves between two versions: the server loads a model all the time, and ends with the first version."""
 
     ended = threading.Event()
 
@@ -90,6 +92,9 @@ def swapping(registry: Registry) -> Iterator[None]:
     yield
     ended.set()
     mover.join()
+    registry.move_alias(registry.versions[0])
+    while httpx.get(f"{url}/live", timeout=60).json()["model_version"] != registry.versions[0].number:
+        time.sleep(0.5)
 
 
 def _measure(server: str, url: str, memory: PeakMemory, scenario: Scenario, seconds: float) -> tuple[str, ...]:
