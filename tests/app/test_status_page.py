@@ -63,11 +63,16 @@ def test_it_tells_of_models_decisions_and_visitors(status: AppTest, lake: LocalS
     assert "[Airflow](http://127.0.0.1:8080) · [MLflow](http://127.0.0.1:5000)" in shown
 
 
+def fail(*_: object) -> None:
+    raise OSError("the disk is gone")
+
+
 def test_it_stands_when_server_and_lake_are_down(
     status: AppTest, lake: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAT_SERVER_URL", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("CAT_LAKE_URL", "ftp://nowhere")
+    for name in ("keys", "read"):
+        monkeypatch.setattr(LocalStore, name, fail)
     forget_cached()
     shown = look(status)
     assert "The lake does not answer right now" in shown

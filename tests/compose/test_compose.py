@@ -154,7 +154,7 @@ def test_a_worker_that_dies_in_the_middle_costs_a_try_and_nothing_else(live: Sys
     photo_id = say.give(store, photo, visitor="a visitor", verdict=None, answer="positive")
     versions = _versions(live)
     run = live.api.trigger("retrain", {"force": True})
-    wait_into(live.api, run, "train.tune", seconds=5)
+    wait_into(live.api, run, "train.train", seconds=4)
     live.kill("worker-training")
     assert follow(live, live.api, "retrain", run) == "success"
     report = read_json(store, layout.run_report(run))

@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), str(tmp_path))
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("include.lake.local._write_durably", fail)
     assert cure in refusal(Settings(lake_url=tmp_path.as_uri()))
 
 

@@ -81,7 +81,7 @@ def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
         write_table(lake, layout.manifest("d1"), photos[MANIFEST])
         write_table(lake, layout.run_page(RUN, "statuses.parquet"), photos.assign(status=Status.USED))
         facts = {"width": 64, "height": 64, "brightness": 0.5, "sharpness": 9.0}
-        write_table(lake, layout.base_facts("of this test"), photos[["key"]].assign(**facts))
+        write_table(lake, layout.base_facts(layout.members_of(photos["key"])), photos[["key"]].assign(**facts))
         base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation: dict[str, object] = {"dataset": "d1", "mlflow_run": mlflow_run, "network": network}
         evaluation |= {"decision_rule": {"threshold": 0.5}, "slices": {"base": base}}

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 
 from include.records import Verdict
 from include.registry.versions import ALIAS, find_version
+from include.serving import client
 from include.serving.client import predict
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
@@ -119,6 +121,11 @@ class Served:
 
     def predict(self, *photos: bytes) -> list[Verdict]:
         return predict(self.url, photos)
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
+    """Whatever our client asks, this is what the server says."""
+    monkeypatch.setattr(client, "_http", lambda: SimpleNamespace(request=lambda *_, **__: response))
 
 
 def first_answers(url: str) -> dict[str, httpx.Response]:

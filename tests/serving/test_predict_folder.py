@@ -16,7 +16,7 @@ from include.serving import client
 from include.serving.predict_folder import BATCH, COLUMNS, _batches, predict_all, read_folder
 from include.settings import ROOT, Settings
 from tests.pictures import plain
-from tests.serving.conftest import Served
+from tests.serving.conftest import Served, answer_with
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -129,10 +129,6 @@ def test_a_file_that_vanished_is_unreadable_and_a_huge_one_is_not_read_whole(tmp
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
     with pytest.raises(BaseDataMissing, match=str(tmp_path)):
         read_folder(tmp_path)
-
-
-def answer_with(monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
-    monkeypatch.setattr(httpx, "request", lambda *_, **__: response)
 
 
 def test_before_the_first_champion_the_client_says_what_to_do(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

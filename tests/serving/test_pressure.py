@@ -15,7 +15,7 @@ from PIL import Image
 from include.errors import ServerBusy, ServerStarting
 from include.serving import client
 from tests.pictures import encode, plain
-from tests.serving.conftest import LIMITS, Served
+from tests.serving.conftest import LIMITS, Served, answer_with
 from tests.serving.test_server import RED, post, protocol
 from tests.waiting import until
 
@@ -107,7 +107,7 @@ def test_many_explanations_at_once_starve_no_verdict(served: Served, champion: s
 
 def test_who_cannot_wait_learns_that_the_server_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = httpx.Response(429, headers={"Retry-After": "2"}, json={"error": "too many verdicts at once"})
-    monkeypatch.setattr(httpx, "request", lambda *_, **__: busy)
+    answer_with(monkeypatch, busy)
     with pytest.raises(ServerBusy, match="too many verdicts at once.*try again in 2 s"):
         client.predict("http://x", [RED], patience=1)
 
@@ -156,7 +156,6 @@ def test_after_a_kill_it_says_that_it_starts_until_the_last_good_copy_serves(
     until(serves)
     assert words <= {"starting", "serving"}
     assert served.predict(RED)[0].model_version == champion
-    starting = httpx.Response(503, json={"error": "starting"})
-    monkeypatch.setattr(httpx, "request", lambda *_, **__: starting)
+    answer_with(monkeypatch, httpx.Response(503, json={"error": "starting"}))
     with pytest.raises(ServerStarting):
         client.predict(served.url, [plain()])
