@@ -74,6 +74,7 @@ def test_while_the_next_photo_is_looked_at_no_old_verdict_stands_there(page: App
     assert not [button for button in page.button if button.label == "Right"]
 
 
+@pytest.mark.slow
 def test_photos_that_were_shown_before_are_forgotten(page: AppTest, answering: ModelServer) -> None:
     """Streamlit keeps what callbacks are given; a session of many photos must not hold them all."""
     for number in range(4):

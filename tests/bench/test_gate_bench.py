@@ -30,6 +30,7 @@ def test_a_planted_weakness_costs_what_it_should(loss: float) -> None:
     assert set(KINDS.values()) == {doubt_all, turn_a_few}
 
 
+@pytest.mark.slow
 def test_rates_are_shares_and_drift_is_bounded() -> None:
     noise = np.random.default_rng(2).normal(0, 0.01, (3, COUNT))
     photos = GatePhotos(POSITIVE, np.ones(COUNT, bool), {"cats": POSITIVE})

@@ -101,6 +101,7 @@ sys.stderr.write("a line of our own\\n")
 """
 
 
+@pytest.mark.slow
 def test_an_import_of_tensorflow_writes_nothing_to_stderr() -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([sys.executable, "-c", IMPORT], env=environment, capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import ModelError
@@ -262,6 +262,7 @@ def test_a_version_that_the_registry_names_otherwise_is_still_the_same(fake_regi
     assert fake_registry.fetched == ["1"]
 
 
+@settings(max_examples=12)  # each takes about a second
 @given(st.lists(st.tuples(st.sampled_from("123"), st.sampled_from("abc")), min_size=1, max_size=8))
 def test_what_is_served_always_has_the_sum_of_the_champion(moves: list[tuple[str, str]]) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:
