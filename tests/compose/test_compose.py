@@ -11,7 +11,7 @@ import pytest
 
 from app import say, services
 from include.lake import layout
-from include.lake.formats import read_json
+from include.lake.formats import read_json, read_table
 from include.registry.versions import champion_version
 from include.training.mlflow_runs import connect
 from stack.demo import follow
@@ -159,7 +159,7 @@ def test_a_worker_that_dies_in_the_middle_costs_a_try_and_nothing_else(live: Sys
     assert follow(live, live.api, "retrain", run) == "success"
     report = read_json(store, layout.run_report(run))
     assert _versions(live) == [report["version"], *versions], "no run registers two models"
-    assert photo_id in live.lake.read(layout.run_uploads(run)).decode()
+    assert photo_id in set(read_table(live.lake, layout.run_uploads(run))["photo_id"])
 
 
 def _versions(live: System) -> list[str]:
