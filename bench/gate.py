@@ -29,7 +29,7 @@ from include.promotion.gate import Limits, decide
 from include.promotion.gate_photos import GatePhotos, describe_photos, list_test_photos
 from include.promotion.gate_words import shorten
 from include.promotion.margin import SPREAD, smallest_margin
-from include.records import ModelVersion, RetrainParams, VersionScores
+from include.records import ModelVersion, VersionScores
 from include.settings import ROOT, Settings
 
 DOCUMENT = ROOT / "docs" / "gate.md"
@@ -121,7 +121,7 @@ def measure(options: argparse.Namespace, settings: Settings, scratch: Path) -> l
     test = list_test_photos(store, RUN)
     test = test[test["key"].isin(trainer.manifest["key"])].reset_index(drop=True)  # those that were sampled
     photos = describe_photos(store, test)
-    limits = limits_of(RetrainParams.of(settings.model_dump()), settings, photos=len(test))
+    limits = limits_of(settings.retrain_params, settings, photos=len(test))
     planted = dict(planted_models(trainer, seed=options.seed))
     parts = [margins_part()]
     if options.scratch:

@@ -8,8 +8,8 @@ import pandas as pd
 from bench.question import QUESTION, SOURCES
 from include.dataset import splits
 from include.errors import BaseDataMissing, DatasetError, NotAPhoto
-from include.files import visible_files
 from include.images.decoding import decode
+from include.images.photo_files import Skipped, walk
 from include.images.synthetic import draw_sample
 from include.lake import layout
 from include.records import SPLITS
@@ -72,7 +72,7 @@ def read_manifest(lake: str) -> pd.DataFrame:
 
 
 def _files(folder: Path) -> list[Path]:
-    files = visible_files(folder)
+    files = walk(folder, Skipped())
     if not files:
         raise BaseDataMissing(f"no photos in {folder}: --photos must be a folder with {', '.join(SOURCES)} in it")
     return files

@@ -32,7 +32,6 @@ from include.records import (
     UPLOADS,
     DecisionRule,
     ModelVersion,
-    RetrainParams,
     Rule,
     UploadRecord,
     VersionScores,
@@ -153,7 +152,7 @@ def _train(store: LocalStore, uploads: list[Upload], settings: Settings) -> Trai
     photos = check(store, settings)
     manifest, uploaded = to_manifest(photos, QUESTION), photos[photos["source"] == UPLOADS]
     say(f"training on {(manifest['split'] == 'train').sum():,} photos")
-    params = RetrainParams.of(settings.model_dump())
+    params = settings.retrain_params
     head, _ = fit_default_head(store, manifest, Hyperparameters(), settings, epochs=params.epochs)
     test = manifest[manifest["split"] == "test"]
     embeddings = read_embeddings(store, test["key"], settings.embedding_cache)
@@ -172,7 +171,7 @@ def _compare(challenger: Trained, champion: Trained, settings: Settings) -> dict
     new, old = _score("2", challenger, embeddings), _score("1", champion, embeddings)
     apart, reason = splits_apart(challenger.manifest, {})
     about = Rule(ONE_SPLIT, "passed" if apart else "failed", reason)
-    limits = limits_of(RetrainParams.of(settings.model_dump()), settings, photos=len(test))
+    limits = limits_of(settings.retrain_params, settings, photos=len(test))
     decision = decide(photos, new, old, old, about_photos=about, limits=limits)
     return {"difference": decision.comparisons[0].overall, "outcome": decision.outcome}
 

@@ -3,6 +3,7 @@
 The job's scratch folder keeps a package of the model, as the registry has it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from include.ingestion.base_sets import claim_lake
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
+from include.params import RetrainParams
 from include.promotion.evaluate import fit_rule
-from include.records import DecisionRule, RetrainParams
+from include.records import DecisionRule
 from include.registry.package import save_package
 from include.settings import Settings
 from include.training.checkpoints import Checkpoints
@@ -40,7 +42,7 @@ DATASET = "bench"  # in place of the manifest's digest
 def main() -> None:
     job, settings = Job.from_argument(), Settings()
     store, manifest = LocalStore(Path(job.lake)), read_manifest(job.lake)
-    params = RetrainParams.of(settings.model_dump() | {"epochs": job.epochs})
+    params = replace(settings.retrain_params, epochs=job.epochs)
     train = train_scratch if settings.network == "scratch" else train_default
     network, result = train(job, store, manifest, settings, params)
     holdout = predict_holdout(store, manifest, network, settings, params)

@@ -12,23 +12,27 @@ was decided. In a close call the champion stays, unless `CAT_GATE__CLOSE_CALLS` 
 waits for an answer under *Required Actions*, and the next run waits for it. When nothing is new since the last
 decided run, all tasks after `anything_new` are skipped; the param `force` trains anyway.
 
-**If it fails:** read the last line of the failed task's log: it names what is wrong and the cure. Wrong input fails a
-task at once; errors of network and machine are retried. If `validate` failed, the photos changed too much: look at
-`runs/<run>/validation.html`. A broken photo never fails a run; it goes to `quarantine/` with a reason. *PhotoMissing*:
-a photo that was listed is not in the lake; bring it back, or trigger another run. `check_model` warns in its log and in
-MLflow (`evaluation/model_checks.html`) and never fails a run. A failed `redeploy` has put the alias back, unless
-somebody moved it meanwhile: clear it, or trigger with `force`. Every task can be cleared and run again. A cleared run
-keeps its photos; for newer ones trigger another. What earlier tasks left is used again only if it was made from the
-same: no run registers two models of the same, and the gate decides once about each.
+**If it fails:** wrong input fails a task at once: the line marked ERROR in its log says in a sentence what is wrong,
+and the cure. Errors of network and machine are retried. `preflight` finds what is wrong with params, lake and MLflow.
+`list_new_images`, `deduplicate`, `check_labels` and `sample` say where a label has no photos left, and what took them.
+If `validate` failed, the photos changed too much: look at `runs/<run>/validation.html`. A broken photo never fails a
+run; it goes to `quarantine/` with a reason. *PhotoMissing*: a photo that was listed is not in the lake; bring it back,
+or trigger another run. `check_model` warns in its log and in MLflow (`evaluation/model_checks.html`) and never fails a
+run. A failed `redeploy` has put the alias back, unless somebody moved it meanwhile: clear it, or trigger with `force`.
+Every task can be cleared and run again. A cleared run keeps its photos; for newer ones trigger another. What earlier
+tasks left is used again only if it was made from the same: no run registers two models of the same, and the gate
+decides once about each.
 """
 
-from airflow.sdk import Label, TaskInstance, dag, task, task_group
+from airflow.sdk import Label, TaskInstance, dag, task_group
 
 from cat_plugin.ask_person import ask_person
-from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS, run_url
+from cat_plugin.defaults import CHAMPION, DAG_ARGS, RETRAIN_PARAMS, SETTINGS, TRAINING_ARGS, TRAINING_QUEUE, run_url
 from cat_plugin.errors import skip_on_error
 from cat_plugin.run_note import set_run_note
+from cat_plugin.tasks import branch, short_circuit, task
 from include.lake.opening import open_lake
+from include.params import RetrainParams
 from include.settings import CHAMPION_POOL
 
 NEXT = {"promote": "release.redeploy", "keep": "release.keep_champion", "ask": "release.ask_person"}
@@ -36,6 +40,15 @@ NEXT = {"promote": "release.redeploy", "keep": "release.keep_champion", "ask": "
 
 @dag(**DAG_ARGS, schedule=SETTINGS.retrain_schedule, doc_md=__doc__, tags=["train"], params=RETRAIN_PARAMS)
 def retrain():
+    @task
+    def preflight(*, run_id: str, params: dict) -> None:
+        from include.lake.layout import run_name
+        from include.preflight import check_places
+
+        RetrainParams.parse(params)
+        run_name(run_id)
+        check_places(SETTINGS)
+
     @task
     def snapshot_base(*, run_id: str) -> str:
         from include.ingestion.snapshot import snapshot_base
@@ -48,19 +61,20 @@ def retrain():
 
         return snapshot_uploads(open_lake(SETTINGS), run_id)
 
-    @task.short_circuit
+    @short_circuit
     def anything_new(*, run_id: str, params: dict) -> bool:
         from include.ingestion.snapshot import anything_new
         from include.promotion.cleared import check_champion_unmoved
-        from include.records import RetrainParams
 
         check_champion_unmoved(open_lake(SETTINGS), run_id, SETTINGS)
-        return anything_new(open_lake(SETTINGS), run_id, RetrainParams.of(params), SETTINGS)
+        return anything_new(open_lake(SETTINGS), run_id, RetrainParams.parse(params), SETTINGS)
 
     @task
     def list_new_images(*, run_id: str) -> list[str]:
         from include.dataset.facts import list_new_images
+        from include.dataset.label_counts import check_snapshot
 
+        check_snapshot(open_lake(SETTINGS), run_id, SETTINGS.question)
         cache, shard_size = SETTINGS.embedding_cache, SETTINGS.shard_size
         return list_new_images(open_lake(SETTINGS), run_id, cache=cache, shard_size=shard_size)
 
@@ -72,21 +86,28 @@ def retrain():
 
     @task(trigger_rule="none_failed")  # no new images: describe is skipped, the run is not
     def deduplicate(*, run_id: str) -> str:
+        from include.dataset.label_counts import check_table
         from include.dataset.steps import deduplicate
 
-        return deduplicate(open_lake(SETTINGS), run_id, SETTINGS.policy)
+        store = open_lake(SETTINGS)
+        return check_table(store, deduplicate(store, run_id, SETTINGS.policy), SETTINGS.question)
 
     @task
     def check_labels(*, run_id: str) -> str:
+        from include.dataset.label_counts import check_table
         from include.dataset.steps import check_labels
 
-        return check_labels(open_lake(SETTINGS), run_id, SETTINGS)
+        store = open_lake(SETTINGS)
+        return check_table(store, check_labels(store, run_id, SETTINGS), SETTINGS.question)
 
     @task
     def sample(*, run_id: str, params: dict) -> str:
+        from include.dataset.label_counts import check_table
         from include.dataset.steps import sample
 
-        return sample(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=params["images_per_source"])
+        store, images = open_lake(SETTINGS), RetrainParams.parse(params).images_per_source
+        sampled = sample(store, run_id, SETTINGS, images_per_source=images)
+        return check_table(store, sampled, SETTINGS.question)
 
     @task
     def validate(*, run_id: str, params: dict) -> dict:
@@ -94,7 +115,7 @@ def retrain():
         from include.training.mlflow_runs import connect
         from include.validation.data import validate
 
-        images, champion = params["images_per_source"], champion_dataset(connect(SETTINGS))
+        images, champion = RetrainParams.parse(params).images_per_source, champion_dataset(connect(SETTINGS))
         return validate(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, champion=champion)
 
     @task
@@ -102,31 +123,28 @@ def retrain():
         from include.dataset.publish import publish
         from include.promotion.margin import check_test_split
 
-        images = params["images_per_source"]
+        images = RetrainParams.parse(params).images_per_source
         digest = publish(open_lake(SETTINGS), run_id, SETTINGS, images_per_source=images, run_url=run_url(run_id))
         check_test_split(open_lake(SETTINGS), run_id, SETTINGS)  # a photo too few must not be found after training
         return digest
 
     @task(**TRAINING_ARGS)
     def tune(dataset: str, *, run_id: str, params: dict) -> dict:
-        from include.records import RetrainParams
         from include.tuning.tune import tune
 
-        return tune(open_lake(SETTINGS), run_id, dataset, RetrainParams.of(params), settings=SETTINGS)
+        return tune(open_lake(SETTINGS), run_id, dataset, RetrainParams.parse(params), settings=SETTINGS)
 
     @task(**TRAINING_ARGS)
     def train(dataset: str, *, run_id: str, params: dict) -> str:
-        from include.records import RetrainParams
         from include.training.train import train
 
-        return train(open_lake(SETTINGS), run_id, dataset, RetrainParams.of(params), SETTINGS)
+        return train(open_lake(SETTINGS), run_id, dataset, RetrainParams.parse(params), SETTINGS)
 
-    @task
+    @task(queue=TRAINING_QUEUE)
     def evaluate(dataset: str, mlflow_run: str, *, run_id: str, params: dict) -> dict:
         from include.promotion.evaluate import evaluate
-        from include.records import RetrainParams
 
-        return evaluate(open_lake(SETTINGS), run_id, dataset, mlflow_run, RetrainParams.of(params), SETTINGS)
+        return evaluate(open_lake(SETTINGS), run_id, dataset, mlflow_run, RetrainParams.parse(params), SETTINGS)
 
     @task
     def register(*, run_id: str) -> str:
@@ -141,22 +159,21 @@ def retrain():
 
         return check_model(open_lake(SETTINGS), run_id, SETTINGS)
 
-    @task.branch
+    @branch(queue=TRAINING_QUEUE)
     def gate(*, run_id: str, params: dict, ti: TaskInstance) -> str:
         from include.promotion.comparison import compare_and_decide
         from include.promotion.gate_words import describe_run
         from include.promotion.publish_decision import decision_url
-        from include.records import RetrainParams
 
         store, url = open_lake(SETTINGS), run_url(run_id)
-        decision = compare_and_decide(store, run_id, RetrainParams.of(params), SETTINGS, run_url=url)
+        decision = compare_and_decide(store, run_id, RetrainParams.parse(params), SETTINGS, run_url=url)
         summary = describe_run(decision)
         ti.xcom_push("summary", summary)
         ti.xcom_push("page", decision_url(store, run_id, SETTINGS))
         set_run_note(run_id, summary, waits=decision.action == "ask")
         return NEXT[decision.action]
 
-    @task.branch
+    @branch
     def follow_answer(given: dict, *, run_id: str) -> str:
         from include.promotion.close_calls import take_answer
         from include.promotion.gate_words import describe_run
@@ -188,7 +205,7 @@ def retrain():
     @task_group
     def collect():
         shards = list_new_images()
-        [snapshot_base(), snapshot_uploads()] >> anything_new() >> shards
+        preflight() >> [snapshot_base(), snapshot_uploads()] >> anything_new() >> shards
         return describe.expand(shard=shards)
 
     @task_group

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import ValidationError
-
+from include.configuration import read_settings
 from include.errors import CatError, PreconditionFailed
+from include.lake.faults import describe_fault
 from include.lake.opening import open_lake
-from include.records import LABELS, RetrainParams, Review, ReviewVerdict
+from include.params import RetrainParams
+from include.records import LABELS, Review, ReviewVerdict
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,18 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if given.command == "train-worker" else logging.ERROR)
     try:
-        settings = Settings()
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        name = "__".join(str(part).upper() for part in wrong["loc"])
-        return _fail(f"the setting CAT_{name} cannot work: {wrong['msg']}; .env.example explains it")
-    try:
+        settings = read_settings()
         sys.stdout.write(f"{given.action(given, settings)}\n")
     except CatError as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{type(error).__name__}: {error}")
     except Exception as error:
+        if type(error).__module__.startswith("botocore"):
+            return _fail(describe_fault(error, settings))
         if type(error).__module__.startswith("mlflow"):
             reason = str(error).partition("\n")[0][:200]
             return _fail(f"the registry at {settings.tracking_url} does not answer as it should: {reason}")
@@ -129,7 +127,8 @@ def _review(given: Given, settings: Settings) -> str:
 def _predict(given: Given, settings: Settings) -> str:
     from include.serving.predict_folder import predict_folder
 
-    return f"{predict_folder(settings, given.folder, given.out)} files answered in {given.out}"
+    count, skipped = predict_folder(settings, given.folder, given.out)
+    return f"{count} files answered in {given.out}" + (f"; left out: {skipped}" if skipped.count else "")
 
 
 def _validate(given: Given, settings: Settings) -> str:

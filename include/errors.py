@@ -2,7 +2,9 @@
 
 CatError
 ├── InputError              a retry without a change cannot help; a task that meets one ends at once
-│   ├── BadSetting          a setting has a value that cannot work
+│   ├── BadSetting          a setting has a name or a value that cannot work
+│   ├── BadParam            a param of a run has a name or a value that cannot work
+│   ├── Unusable            the lake or the registry cannot be used as the settings name it
 │   ├── BaseDataMissing     a base source cannot be read where the settings say it is
 │   ├── OtherLake           the lake belongs to another base set or another question
 │   ├── CannotFollow        the lake does not follow the folder: too much is gone, or a later run has read it
@@ -22,7 +24,11 @@ CatError
 └── TransientError          network or machine; a retry may help
     ├── PhotoMissing        a photo that was listed is not in the lake now
     ├── ServerError         the model server does not answer, or answers with an error
-    │   └── NoModelYet      it is up and waits for its first champion
+    │   ├── NoModelYet      it is up and waits for its first champion
+    │   ├── ServerStarting  it is up and loads its model
+    │   └── ServerBusy      it has more requests than it can take
+    ├── DecodersBusy        more photos wait to be decoded than may wait
+    ├── DecoderFailed       the process that decodes photos cannot do it on this machine
     ├── NotDeployed         the model server did not serve a promoted version; the alias is back
     ├── ChecksCrashed       the process that runs Deepchecks ended without a result: counts as a failed check
     └── StackError          the local stack cannot start, or has stopped
@@ -47,6 +53,12 @@ class TransientError(CatError):
 class BadSetting(InputError): ...
 
 
+class BadParam(InputError): ...
+
+
+class Unusable(InputError): ...
+
+
 class BaseDataMissing(InputError): ...
 
 
@@ -60,11 +72,14 @@ class UnsafeStore(InputError): ...
 
 
 class NotAPhoto(InputError):
-    """``reason`` is one of the short names in ``include.images.decoding``; the message is for people."""
+    """``reason`` is one of the short names in ``include.images.decoding``; the message is for people.
 
-    def __init__(self, reason: str, message: str) -> None:
+    ``pixels`` is what the file declares, where that is known.
+    """
+
+    def __init__(self, reason: str, message: str, *, pixels: int = 0) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.pixels = reason, pixels
 
 
 class BadRecord(InputError): ...
@@ -107,6 +122,18 @@ class ServerError(TransientError): ...
 
 
 class NoModelYet(ServerError): ...
+
+
+class ServerStarting(ServerError): ...
+
+
+class ServerBusy(ServerError): ...
+
+
+class DecodersBusy(TransientError): ...
+
+
+class DecoderFailed(TransientError): ...
 
 
 class NotDeployed(TransientError): ...

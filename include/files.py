@@ -1,5 +1,6 @@
-"""Files on this machine's disk: written whole or not at all, and found below a folder."""
+"""Files on this machine's disk: written whole or not at all, and locked."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,10 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def visible_files(folder: Path) -> list[Path]:
-    """Every file below a folder but hidden ones, in order."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Wait until no other process holds the lock file at ``path``, or only others that share it; hold it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield

@@ -25,6 +25,7 @@ PROMOTE, KEEP = "Promote the challenger", "Keep the champion"  # what a person c
 WHY = "why"  # the param that asks for the reason
 LABELS = (POSITIVE, NEGATIVE)
 ANSWERS = (POSITIVE, NEGATIVE, "neither")  # of a user; "neither" never trains
+VERDICTS = (POSITIVE, NEGATIVE, "unsure")  # what the app tells about a photo
 SPLITS: tuple[str, ...] = get_args(Split)
 UPLOADS = "uploads"  # the source of photos that users gave
 UNKNOWN_CLASS = "unknown"  # a user says yes or no; which source a photo resembles nobody knows
@@ -88,6 +89,20 @@ class Feedback(JsonRecord):
 
 
 @dataclass(frozen=True)
+class AnswerCount(JsonRecord):
+    """One answer without its photo and its user: what the app said, and what the user said. ``day`` is in UTC."""
+
+    model_version: str
+    verdict: str  # as it was told: positive, negative or unsure
+    answer: str
+    day: str
+
+    def __post_init__(self) -> None:
+        _check("verdict", self.verdict, VERDICTS)
+        _check("answer", self.answer, ANSWERS)
+
+
+@dataclass(frozen=True)
 class Review(JsonRecord):
     """A person's final decision about one photo: ``photo_id`` of an upload, or the sha256 of a base photo.
 
@@ -123,26 +138,6 @@ class Tombstone(JsonRecord):
         _check("reason", self.reason, get_args(Removal))
         if (self.reason == "moved") != (self.moved_to is not None):
             raise BadRecord(f"moved_to {self.moved_to!r} does not fit the reason {self.reason!r}: only moved has one")
-
-
-@dataclass(frozen=True)
-class RetrainParams:
-    """The params of one run of ``retrain``, as the Airflow UI offers them."""
-
-    images_per_source: int
-    epochs: int
-    min_precision: float
-    min_recall: float
-    fine_tune_epochs: int = 0
-    force: bool = False
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        return cls(**{field.name: given[field.name] for field in fields(cls) if field.name in given})
-
-    def effective(self) -> dict[str, Any]:
-        """All that can change a result: ``force`` cannot."""
-        return {name: value for name, value in asdict(self).items() if name != "force"}
 
 
 @dataclass(frozen=True)
@@ -331,3 +326,4 @@ class Verdict:
     model_version: str
     error: str | None
     explanation: str | None = None  # a PNG as base64: the photo under a heat map; only on request
+    shares: list[float] | None = None  # P(source) for each source of the question, in its order; the sum is 1

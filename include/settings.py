@@ -1,20 +1,26 @@
-"""The only reader of the environment. ``.env.example`` explains every setting."""
+"""The only reader of the environment. ``.env.example`` explains every setting; `include.configuration` checks them."""
 
 import hashlib
+import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from include.params import RetrainParams
 from include.question import Question
 from include.records import CloseCalls, ThresholdRule
+from include.setting_types import Folder, HttpUrl, LakeUrl, Port, Schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pool in Airflow, of one slot, for what moves the alias. The local stack makes it; elsewhere:
 # airflow pools set champion 1 ""
 CHAMPION_POOL = "champion"
 DRAIN_SECONDS = 20  # a stopping model server lets requests end; whoever stops it must wait longer
+LOOPBACK = "127.0.0.1"  # what every local server binds to, but for the app where CAT_APP_HOST says otherwise
+LONGEST_NAME = 80  # bytes of the name of a folder in that of its local state: file systems allow 255
 SAMPLE = "sample"
 SAMPLE_SET = "sample-1"  # raise the number when the drawing code draws other pictures
 
@@ -77,7 +83,7 @@ class Validation(Group):
     max_weakness: float = Field(default=0.2, ge=0, le=1)
     max_error_ratio: float = Field(default=0.9, ge=0)
     max_prediction_drift: float = Field(default=0.15, ge=0, le=1)
-    python: Path = ROOT / ".venv-validation" / "bin" / "python"
+    python: Folder = ROOT / ".venv-validation" / "bin" / "python"
     seconds: float = Field(default=1200, gt=0)
 
     @field_validator("stops")
@@ -111,6 +117,29 @@ class Gate(Group):
     max_memory_ratio: float = Field(default=1.25, ge=1)
 
 
+class Decoding(Group):
+    """What decoding a photo may take, in the app and in the model server. Sizing: docs/sizing.md."""
+
+    workers: int = Field(default=2, ge=1)
+    seconds: float = Field(default=20, gt=0)
+    memory: int = Field(default=1_000_000_000, ge=100_000_000)
+
+
+class Limits(Group):
+    """What the model server takes on at once. Sizing: docs/sizing.md."""
+
+    verdicts: int = Field(default=2, ge=1)
+    verdicts_waiting: int = Field(default=32, ge=0)
+    slow: int = Field(default=1, ge=1)
+    slow_waiting: int = Field(default=16, ge=0)
+    wait_seconds: float = Field(default=45, gt=0)
+    header_seconds: float = Field(default=10, gt=0)
+    body_seconds: float = Field(default=30, gt=0)
+    body_bytes: int = Field(default=96_000_000, ge=1_000_000)
+    connections: int = Field(default=256, ge=8)
+    request_pixels: int = Field(default=400_000_000, ge=1_000_000)
+
+
 class Policy(Group):
     """All rules that decide which photos a dataset takes. A dataset's report holds the policy it was made by."""
 
@@ -134,31 +163,41 @@ class Settings(BaseSettings):
 
     question: Question = Question()
     base_data: str = SAMPLE
-    state_dir: Path = ROOT / ".local"
-    lake_url: str = ""
-    s3_endpoint_url: str | None = None
+    state_dir: Folder = ROOT / ".local"
+    lake_url: LakeUrl = ""
+    s3_endpoint_url: HttpUrl | None = None
     seed: int = Field(default=2025, ge=0, lt=2**31)
 
-    host: str = "127.0.0.1"
-    airflow_port: int = 8080
-    mlflow_port: int = 5000
-    s3_port: int = 9000
-    mlflow_url: str = ""
-    server_port: int = 5001
-    server_url: str = ""
-    app_port: int = 8501
-    max_request_bytes: int = 32_000_000
+    secrets_dir: Folder | None = None
+
+    airflow_port: Port = 8080
+    airflow_url: HttpUrl = ""
+    mlflow_port: Port = 5000
+    mlflow_url: HttpUrl = ""
+    mlflow_page_url: HttpUrl = ""
+    s3_port: Port = 9000
+    server_port: Port = 5001
+    server_url: HttpUrl = ""
+    app_host: str = LOOPBACK
+    app_port: Port = 8501
+    max_request_bytes: int = Field(default=32_000_000, ge=1_000_000)
     max_batch: int = Field(default=64, ge=1)
     max_explained: int = Field(default=4, ge=1)
+    verdict_seconds: float = Field(default=20, gt=0)
+    requests_per_minute: int = Field(default=1200, ge=1)
+    session_requests_per_minute: int = Field(default=30, ge=1)
+    server_workers: int = Field(default=1, ge=1)
+    limits: Limits = Limits()
+    decoding: Decoding = Decoding()
     deploy_timeout_seconds: float = Field(default=180, gt=0)
 
     network: Network = "efficientnet_lite0"
 
-    alert_webhook: str | None = None
-    retrain_schedule: str | None = None
-    ingest_schedule: str | None = None
+    alert_webhook: HttpUrl | None = None
+    retrain_schedule: Schedule | None = None
+    ingest_schedule: Schedule | None = None
     images_per_source: int = Field(default=2000, ge=10)
-    epochs: int = Field(default_factory=lambda read: EPOCHS[read.get("network", "scratch")], ge=1)
+    epochs: int = Field(default_factory=lambda read: EPOCHS[read.get("network", "scratch")], ge=1, le=1000)
     min_precision: float = Field(default=0.7, ge=0, le=1)
     min_recall: float = Field(default=0.7, ge=0, le=1)
     gate: Gate = Gate()
@@ -182,15 +221,28 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, given: str) -> str:
         """Processes of the stack start in other folders; a path means the same to all of them."""
-        return given if given == SAMPLE else str(Path(given).resolve())
+        return given if given == SAMPLE else str(Path(given).expanduser().resolve())
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        taken: dict[int, str] = {}
+        for name in (name for name in type(self).model_fields if name.endswith("_port")):
+            other = taken.setdefault(getattr(self, name), f"CAT_{name.upper()}")
+            if other != f"CAT_{name.upper()}":
+                raise ValueError(f"{other} and CAT_{name.upper()} are both {getattr(self, name)}: give each its own")
+        return self
 
     @property
     def base_set(self) -> str:
-        """The id of the base set: of the drawings, or of one folder (its name and a hash of its path)."""
+        """The id of the base set: of the drawings, or of one folder (its name and a hash of its path).
+
+        Of the name only what every program takes in a path, and no more than leaves room for the rest.
+        """
         if self.base_data == SAMPLE:
             return SAMPLE_SET
-        folder = Path(self.base_data)
-        return f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+        folder = os.fsencode(self.base_data)
+        name = re.sub(r"[^\w.-]+", "-", os.path.basename(folder)[:LONGEST_NAME].decode(errors="ignore"))
+        return f"{name.strip('-') or 'photos'}-{hashlib.sha256(folder).hexdigest()[:8]}"
 
     @property
     def home(self) -> Path:
@@ -198,11 +250,16 @@ class Settings(BaseSettings):
         digest = self.question.digest
         question = "" if digest == Question().digest else f"{self.question.name}-{digest[:6]}-"
         lake = "-s3" if self.lake_url.startswith("s3://") else ""
-        return self.state_dir.resolve() / f"{question}{self.base_set}{lake}"
+        return self.state_dir.absolute() / f"{question}{self.base_set}{lake}"
 
     @property
     def lake(self) -> str:
-        return self.lake_url or f"file://{self.home / 'lake'}"
+        return self.lake_url or (self.home / "lake").as_uri()
+
+    @property
+    def spool(self) -> Path:
+        """Where the app keeps what visitors gave until the lake has it."""
+        return self.home / "spool"
 
     @property
     def embedding_cache(self) -> Path:
@@ -210,17 +267,54 @@ class Settings(BaseSettings):
         return self.home / "cache" / "embeddings"
 
     @property
-    def airflow_url(self) -> str:
-        return f"http://{self.host}:{self.airflow_port}"
+    def airflow_page(self) -> str:
+        """Airflow's address for a person's browser."""
+        return self.airflow_url or f"http://{LOOPBACK}:{self.airflow_port}"
 
     @property
     def tracking_url(self) -> str:
-        return self.mlflow_url or f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_url or f"http://{LOOPBACK}:{self.mlflow_port}"
+
+    @property
+    def tracking_page(self) -> str:
+        """MLflow's address for a person's browser."""
+        return self.mlflow_page_url or self.tracking_url
 
     @property
     def live_url(self) -> str:
         """The model server."""
-        return self.server_url or f"http://{self.host}:{self.server_port}"
+        return self.server_url or f"http://{LOOPBACK}:{self.server_port}"
+
+    @property
+    def secrets(self) -> Path:
+        """The folder with a file for each secret."""
+        return self.secrets_dir or self.home / "secrets"
+
+    def secret(self, name: str) -> str | None:
+        """What the file of this secret holds, without the last newline; none where there is no such file."""
+        path = self.secrets / name
+        return path.read_text().strip() if path.is_file() else None
+
+    @property
+    def server_token(self) -> str | None:
+        """What clients of the model server must show; none: it asks for no token."""
+        return self.secret("server_token")
+
+    @property
+    def server_headers(self) -> dict[str, str]:
+        """The headers of a request to the model server."""
+        return {"Authorization": f"Bearer {self.server_token}"} if self.server_token else {}
+
+    @property
+    def mlflow_login(self) -> tuple[str, str] | None:
+        """MLflow's user and password: the pipeline's where it is given, else the reader's; none: no login."""
+        given = {user: self.secret(f"mlflow_{user}_password") for user in ("pipeline", "reader")}
+        return next(((user, password) for user, password in given.items() if password), None)
+
+    @property
+    def retrain_params(self) -> RetrainParams:
+        """The params of `retrain` where nobody chooses others."""
+        return RetrainParams(self.images_per_source, self.epochs, self.min_precision, self.min_recall)
 
     @property
     def recipe(self) -> dict[str, object]:

@@ -1,34 +1,22 @@
 """Airflow's REST API, as far as the demo and the functional tests use it."""
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-PASSWORDS = "simple_auth_manager_passwords.json.generated"
 USER = "admin"
 ENDED = {"success", "failed"}
-
-
-def read_password(airflow_home: Path) -> str:
-    """The password of USER, as Airflow keeps it."""
-    return str(json.loads((airflow_home / PASSWORDS).read_text())[USER])
 
 
 class AirflowApi:
     """A logged-in client. Airflow's first answers can be slow: requests wait for up to a minute."""
 
-    def __init__(self, url: str, airflow_home: Path) -> None:
+    def __init__(self, url: str, password: str) -> None:
         self.url = url
-        self.airflow_home = airflow_home
+        self.password = password
         self.http = httpx.Client(base_url=url, timeout=60)
         self.token_until = 0.0
-
-    @property
-    def password(self) -> str:
-        return read_password(self.airflow_home)
 
     def is_healthy(self) -> bool:
         """Whether database, scheduler and DAG processor all report well."""

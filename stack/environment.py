@@ -5,7 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from include.settings import ROOT, Settings
+from include.configuration import read_settings
+from include.settings import LOOPBACK, ROOT, Settings
+from stack.plain_paths import plain_folder
 
 MARK = "CAT_STACK"  # every process of a stack carries it, whatever process group it moves to
 BUCKET = "s3://cat-lake"
@@ -13,20 +15,20 @@ BUCKET = "s3://cat-lake"
 
 def local_settings(*, base_data: str | None = None, lake: str = "folder") -> Settings:
     """The settings, with what the command line chose; ``lake`` s3 means the S3 server of the stack."""
-    settings = Settings(base_data=base_data) if base_data else Settings()
+    settings = read_settings(base_data=base_data) if base_data else read_settings()
     if lake == "s3":
-        url = f"http://{settings.host}:{settings.s3_port}"
-        settings = settings.model_copy(update={"lake_url": BUCKET, "s3_endpoint_url": url})
+        settings = settings.model_copy(update={"lake_url": BUCKET, "s3_endpoint_url": own_s3_url(settings)})
     return settings
 
 
 def stack_environment(settings: Settings) -> dict[str, str]:
     """Ours, then Airflow's, MLflow's and what keeps libraries quiet, at home, and on loopback."""
     scripts = Path(sys.executable).parent
+    inner = settings.model_copy(update={"state_dir": plain_folder(settings.state_dir)})
     return {
         **os.environ,
-        **_own(settings),
-        **_airflow(settings),
+        **_own(inner),
+        **_airflow(inner),
         **_libraries(),
         **own_s3_credentials(settings),
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -38,7 +40,11 @@ def stack_environment(settings: Settings) -> dict[str, str]:
 
 def has_own_s3(settings: Settings) -> bool:
     """Whether the lake lies in the S3 server of the stack itself."""
-    return settings.s3_endpoint_url == f"http://{settings.host}:{settings.s3_port}"
+    return settings.s3_endpoint_url == own_s3_url(settings)
+
+
+def own_s3_url(settings: Settings) -> str:
+    return f"http://{LOOPBACK}:{settings.s3_port}"
 
 
 def own_s3_credentials(settings: Settings) -> dict[str, str]:
@@ -52,11 +58,12 @@ def _own(settings: Settings) -> dict[str, str]:
     """A group of settings travels as one JSON object, which pydantic-settings reads as such."""
     values = settings.model_dump(mode="json", exclude_none=True)
     texts = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in values.items()}
-    return {f"CAT_{name.upper()}": text for name, text in texts.items()} | {"CAT_HOME": str(settings.home)}
+    folders = {"CAT_HOME": str(settings.home), "CAT_SECRETS_DIR": str(settings.secrets)}
+    return {f"CAT_{name.upper()}": text for name, text in texts.items()} | folders
 
 
 def _airflow(settings: Settings) -> dict[str, str]:
-    url = f"http://{settings.host}:{settings.airflow_port}"
+    url = f"http://{LOOPBACK}:{settings.airflow_port}"
     options = {
         "CORE__DAGS_FOLDER": ROOT / "dags",
         "CORE__PLUGINS_FOLDER": ROOT / "plugins",
@@ -64,8 +71,8 @@ def _airflow(settings: Settings) -> dict[str, str]:
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": 4,
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "API__BASE_URL": url,
-        "API__HOST": settings.host,
+        "API__BASE_URL": settings.airflow_page,
+        "API__HOST": LOOPBACK,
         "API__PORT": settings.airflow_port,
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{settings.home}/airflow/airflow.db",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
@@ -82,10 +89,11 @@ def _airflow(settings: Settings) -> dict[str, str]:
 def _libraries() -> dict[str, str]:
     return {
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_CONFIGURE_LOGGING": "false",  # its own handler writes to stderr, which Airflow marks as errors
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DO_NOT_TRACK": "true",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
         "SPT_NOENV": "1",  # else setproctitle, which Airflow uses, writes over the mark that we look for
     }

@@ -1,63 +1,87 @@
-"""Start the processes of the Procfile, keep them running, and leave none behind.
+"""Start the processes of the Procfile, keep them running, and leave none behind."""
 
-Airflow's tasks make process groups of their own, so ending our children's groups is not enough: every process of the
-stack carries a mark in its environment, and at the end whatever still carries it is ended too.
-"""
-
-import fcntl
 import logging
-import os
 import re
 import shlex
-import signal
 import socket
 import string
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
-from typing import IO
+from typing import Any, Protocol
 
-import psutil
+import httpx
 
 from include.errors import StackError
-from include.settings import DRAIN_SECONDS, ROOT, Settings
-from stack.airflow_password import airflow_connection
-from stack.environment import MARK, has_own_s3, stack_environment
+from include.serving.client import STARTING
+from include.settings import LOOPBACK, ROOT, Settings
+from stack.airflow_login import airflow_connection, tell_airflow
+from stack.environment import has_own_s3, own_s3_url, stack_environment
+from stack.logs import remove_old, rotate
+from stack.processes import end_marked
+from stack.secret_files import LOCAL, keep_secret
+from stack.service import Service, State
+from stack.session import interruptible, only_one, private_files, undisturbed
 
 log = logging.getLogger(__name__)
 
-GRACE = DRAIN_SECONDS + 5.0  # seconds between asking a process to end and ending it
-RESTARTS = 5  # of one process within
-RESTART_WINDOW = 120.0  # seconds
+MIGRATE = "airflow-migrate"  # makes the database that the other processes of Airflow need
+KEEPS_CHILDREN = {"airflow-scheduler"}
+QUICK = 2.0  # seconds for an answer to the question whether a server is ready
+
+
+class Running(Protocol):
+    """Servers that are started and looked after: processes of this machine, or containers."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def start(self) -> None: ...
+
+    def check(self) -> None:
+        """Look after what has died."""
 
 
 class Stack:
-    """The running processes, by their names in the Procfile."""
+    """The running processes, by their names in the Procfile. None of them ends because another one does."""
 
     def __init__(self, settings: Settings, commands: dict[str, str]) -> None:
         self.settings = settings
         self.commands = commands
         self.environment = stack_environment(settings)
-        self.processes: dict[str, subprocess.Popen] = {}
-        self.deaths: dict[str, list[float]] = {name: [] for name in commands}
-        self.dead: dict[str, list[int]] = {name: [] for name in commands}
+        self.services = self._services()
+        self._to_ask = cycle(self.services)
+        self._states: dict[str, State] = {}
+
+    @property
+    def processes(self) -> dict[str, subprocess.Popen]:
+        """Those that have been started and not been seen to end."""
+        return {service.name: service.process for service in self.services if service.process}
 
     def start(self) -> None:
-        run_to_end(["airflow", "db", "migrate"], self.environment, self.log_file("airflow-migrate"))
-        for name in self.commands:
-            self._start(name)
+        self.check()
 
     def check(self) -> None:
-        """Start again what has died; raises StackError for what keeps dying."""
-        for name, process in self.processes.items():
-            if process.poll() is None:
-                continue
-            log.warning("%s ended with %s; starting it again", name, process.returncode)
-            self._count_death(name)
-            self._end_orphans(name, process.pid)
-            self._start(name)
+        """Start what has ended, as soon as its pause is over; log the status when it changes."""
+        for service in self.services:
+            service.check(time.monotonic(), str(self.settings.home))
+            rotate(self.log_file(service.name))
+        next(self._to_ask).ask(time.monotonic())
+        states = {service.name: service.state() for service in self.services}
+        if states != self._states:
+            self._states = states
+            log.info("%s", self.status())
+
+    def status(self) -> str:
+        """One line: what is up, starting and failing, and why."""
+        groups = {state: [each for each in self.services if each.state() == state] for state in State}
+        names = {state: ", ".join(each.name for each in members) for state, members in groups.items()}
+        failing = [f"{service.name} ({service.reason()})" for service in groups[State.FAILING]]
+        names[State.FAILING] = ", ".join(failing)
+        return "; ".join(f"{state}: {names[state]}" for state in State if names[state] and state != State.DONE)
 
     def stop(self) -> None:
         """Ask everything that carries our mark to end, then end it."""
@@ -66,51 +90,59 @@ class Stack:
     def log_file(self, name: str) -> Path:
         return self.settings.home / "logs" / f"{name}.log"
 
-    def _start(self, name: str) -> None:
-        with self.log_file(name).open("ab") as output:
-            # only Airflow's processes need the password of its API
-            secret = airflow_connection(self.settings) if name.startswith("airflow") else {}
-            self.processes[name] = _spawn(shlex.split(self.commands[name]), self.environment | secret, output)
+    def _services(self) -> list[Service]:
+        migration = None
+        if any(name.startswith("airflow") for name in self.commands):
+            migration = self._service(MIGRATE, "airflow db migrate", once=True)
+        services = [
+            self._service(name, command, after=migration if name.startswith("airflow") else None)
+            for name, command in self.commands.items()
+        ]
+        return [*services, migration] if migration else services
 
-    def _end_orphans(self, name: str, dead: int) -> None:
-        """What died twice may find its port held by children that its first death left: they end.
+    def _service(self, name: str, command: str, **options: Any) -> Service:
+        url = ready_url(self.settings, name)
+        return Service(
+            name,
+            command,
+            lambda: self._environment_of(name),
+            self.log_file(name),
+            (lambda: is_ready(url)) if url else None,
+            keeps_children=name in KEEPS_CHILDREN,
+            **options,
+        )
 
-        Not at the first death: the supervisors of running tasks bring their work to its end without a scheduler.
-        """
-        self.dead[name].append(dead)
-        if len(self.deaths[name]) > 1:
-            for process in marked(str(self.settings.home)):  # only our own: an old number may be another's by now
-                with suppress(ProcessLookupError):
-                    if os.getpgid(process.pid) in self.dead[name]:
-                        _send(process, signal.SIGKILL)
-            self.dead[name].clear()
-
-    def _count_death(self, name: str) -> None:
-        now = time.monotonic()
-        self.deaths[name] = [at for at in self.deaths[name] if now - at < RESTART_WINDOW] + [now]
-        if len(self.deaths[name]) > RESTARTS:
-            raise StackError(f"{name} keeps ending; the end of its log:\n{tail(self.log_file(name))}")
+    def _environment_of(self, name: str) -> dict[str, str]:
+        """Only Airflow's processes need the password of its API."""
+        return self.environment | (airflow_connection(self.settings) if name.startswith("airflow") else {})
 
 
 @contextmanager
 def running_stack(settings: Settings) -> Iterator[Stack]:
     """A stack to start, stopped at the end of the block, whatever ends it. Raises StackError."""
     commands = read_procfile(settings)
-    for folder in ("logs", "mlflow", "airflow"):
-        (settings.home / folder).mkdir(parents=True, exist_ok=True)
-    stack = Stack(settings, commands)
-    with _only_one(settings), _interruptible():
+    with private_files(settings), only_one(settings), interruptible():
+        for folder in ("logs", "mlflow", "airflow"):
+            (settings.home / folder).mkdir(exist_ok=True)
+        remove_old(settings.home / "airflow" / "logs")
+        for name in LOCAL:
+            keep_secret(settings.secrets, name)
+        tell_airflow(settings)
         check_ports(settings, commands)
+        stack = Stack(settings, commands)
         try:
             yield stack
         finally:
-            with _undisturbed():
+            with undisturbed():
                 stack.stop()
 
 
 def read_procfile(settings: Settings, path: Path = ROOT / "stack" / "Procfile") -> dict[str, str]:
-    """Commands by name, with the environment's values in place; the S3 server only where the lake is there."""
-    environment = stack_environment(settings)
+    """Commands by name, with the environment's values in place; the S3 server only where the lake is there.
+
+    The values are quoted: a path with a space or a quote in it stays one word.
+    """
+    environment = {name: shlex.quote(value) for name, value in stack_environment(settings).items()}
     lines = re.findall(r"^([\w-]+):\s*(.+)$", path.read_text(), re.MULTILINE)
     commands = {name: string.Template(command).substitute(environment) for name, command in lines}
     if not has_own_s3(settings):
@@ -118,18 +150,38 @@ def read_procfile(settings: Settings, path: Path = ROOT / "stack" / "Procfile") 
     return commands
 
 
+def ready_url(settings: Settings, name: str) -> str | None:
+    """What a process answers when it is ready; none for one that answers nobody."""
+    return {
+        "s3": own_s3_url(settings),
+        "mlflow": f"http://{LOOPBACK}:{settings.mlflow_port}/health",
+        "model-server": f"http://{LOOPBACK}:{settings.server_port}/health",
+        "app": f"http://{settings.app_host}:{settings.app_port}/_stcore/health",
+        "airflow-api": f"http://{LOOPBACK}:{settings.airflow_port}/api/v2/version",
+    }.get(name)
+
+
+def is_ready(url: str) -> bool:
+    """Whether it answers anything but that it is starting: a busy server is ready."""
+    try:
+        answer = httpx.get(url, timeout=QUICK)
+    except httpx.HTTPError:
+        return False
+    return not (answer.is_server_error and STARTING in answer.text)
+
+
 def check_ports(settings: Settings, commands: dict[str, str]) -> None:
     """Raises StackError, naming the setting, for the first port that somebody else listens on."""
     for name in (field for field in type(settings).model_fields if field.endswith("_port")):
         if name == "s3_port" and "s3" not in commands:
             continue
-        port = getattr(settings, name)
-        if not _is_free(settings.host, port):
+        port, host = getattr(settings, name), settings.app_host if name == "app_port" else LOOPBACK
+        if not _is_free(host, port):
             setting = f"CAT_{name.upper()}"
-            raise StackError(f"port {port} of {settings.host} is taken: end what listens there, or set {setting}")
+            raise StackError(f"port {port} of {host} is taken: end what listens there, or set {setting}")
 
 
-def wait_until(ready: Callable[[], bool], stack: Stack, *, what: str, seconds: float) -> None:
+def wait_until(ready: Callable[[], bool], stack: Running, *, what: str, seconds: float) -> None:
     """Poll until ``ready``, keeping the stack alive meanwhile; raises StackError."""
     end = time.monotonic() + seconds
     while not ready():
@@ -137,58 +189,6 @@ def wait_until(ready: Callable[[], bool], stack: Stack, *, what: str, seconds: f
         if time.monotonic() > end:
             raise StackError(f"{what} did not answer within {seconds:.0f} seconds; see {stack.settings.home / 'logs'}")
         time.sleep(0.5)
-
-
-def run_to_end(command: list[str], environment: dict[str, str], output: Path) -> None:
-    with output.open("ab") as file:
-        code = _spawn(command, environment, file).wait()
-    if code:
-        raise StackError(f"`{' '.join(command)}` ended with {code}:\n{tail(output)}")
-
-
-def end_marked(mark: str) -> None:
-    """End every process with this mark: children that were started meanwhile are found in the next round."""
-    for ask in (True, False, False):
-        victims = marked(mark)
-        for process in victims:
-            _send(process, signal.SIGTERM if ask else signal.SIGKILL)
-        psutil.wait_procs(victims, timeout=GRACE)
-
-
-def marked(mark: str) -> list[psutil.Process]:
-    """All processes but ourselves that carry the mark."""
-    processes = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                processes.append(process)
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's
-    return processes
-
-
-def tail(path: Path, lines: int = 15) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-def _spawn(command: list[str], environment: dict[str, str], output: IO[bytes]) -> subprocess.Popen:
-    """In a session of its own: a Ctrl-C at the terminal is ours to pass on."""
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-    )
-
-
-def _send(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.Error:
-        return
 
 
 def _is_free(host: str, port: int) -> bool:
@@ -199,43 +199,3 @@ def _is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-@contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """One stack per home; what one that was killed left behind is ended first."""
-    with (settings.home / "stack.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StackError(f"a stack is running already on {settings.home}: end it with Ctrl-C") from None
-        end_marked(str(settings.home))
-        yield
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP all end the block the way Ctrl-C does, also where a shell had SIGINT ignored."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C does not stop the stopping; it takes a few seconds."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,6 +6,7 @@ from typing import Any
 
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
+from include.lake.listing import own_keys
 
 INTERVAL = 10  # seconds between two lines about one task
 Parts = dict[str, list[dict[str, Any]]]  # by the name of the task, the objects that its mapped parts wrote
@@ -33,7 +34,7 @@ class LongTasks:
 def read_parts(store: ObjectStore, run: str) -> Parts:
     """What the tasks of a run have written of their progress: `describe-00001` is a part of `describe`."""
     prefix = layout.progress(run)
-    keys = list(store.keys(prefix))
+    keys = list(own_keys(store, prefix))
     parts: Parts = {}
     for key, body in zip(keys, read_many(store, keys), strict=True):
         name = re.sub(r"(-\d+)?\.json$", "", key.removeprefix(prefix))

@@ -6,7 +6,6 @@ refuses to run on any other base set than the sample, whose pictures our own cod
 
 import argparse
 import random
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,21 +24,14 @@ from include.registry.versions import champion_version
 from include.settings import ROOT, SAMPLE, Settings
 from include.training.mlflow_runs import connect
 from stack.airflow_api import USER, AirflowApi
+from stack.airflow_login import airflow_password
+from stack.browser import ARGUMENTS, find_browser
+from stack.demo import app_url
 from stack.environment import local_settings
 
 DAG = "retrain"
 LAST_TASK = "release.report"
 PICTURES = ROOT / "docs" / "pictures"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 GRAPHS = {"retrain-graph-1.png": ("collect", "check"), "retrain-graph-2.png": ("train", "release")}
 PAGE: ViewportSize = {"width": 900, "height": 900}
 SIZE: ViewportSize = {
@@ -57,7 +49,7 @@ def main() -> int:
         settings = local_settings(base_data=options.base_data, lake=options.lake)
         if settings.base_data != SAMPLE:
             raise StackError("screenshots show pictures of the base set: take them from a stack on the drawn sample")
-        api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+        api = AirflowApi(settings.airflow_page, airflow_password(settings))
         take_pictures(api, settings, options.folder)
     except (CatError, httpx.HTTPError, BrowserError) as error:
         console.print(f"[red]{type(error).__name__}:[/] {error}")
@@ -73,7 +65,7 @@ def take_pictures(api: AirflowApi, settings: Settings, folder: Path) -> None:
         log_in(page, api)
         picture_graph(page, f"{api.url}/dags/{DAG}/runs/{quote(run, safe='')}", folder)
         picture_form(page, f"{api.url}/dags/{DAG}", folder / "retrain-params.png")
-        picture_app(page, f"http://{settings.host}:{settings.app_port}", folder / "app.png")
+        picture_app(page, app_url(settings), folder / "app.png")
         picture_evaluation(page, settings, folder / "evaluation.png")
     console.print(f"Saved the pictures in {folder}; the graphs are those of run {run}")
 
@@ -84,22 +76,14 @@ def last_run(api: AirflowApi) -> str:
         raise StackError(f"no healthy Airflow answers at {api.url}: run `make demo` or `make up`, and leave it running")
     try:
         runs = api.runs(DAG)
-    except (FileNotFoundError, httpx.HTTPStatusError) as error:
+    except httpx.HTTPStatusError as error:
         raise StackError(
-            f"the Airflow at {api.url} does not take the password of {api.airflow_home}: "
+            f"the Airflow at {api.url} does not take the password of these settings: "
             "give the --base-data and --lake that its stack was started with"
         ) from error
     if not runs:
         raise StackError(f"{DAG} has no run yet: trigger it in {api.url}, or run `make demo`")
     return str(max(runs, key=lambda run: run["run_after"])["dag_run_id"])
-
-
-def find_browser() -> str:
-    """Path of the first Chromium on PATH; raises StackError."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise StackError(f"none of {', '.join(BROWSERS)} is on PATH: install one (on Debian: apt-get install chromium)")
-    return browser
 
 
 @contextmanager

@@ -4,16 +4,16 @@ import hashlib
 import io
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from app import services
+from app import say, services
 from include.dataset.splits import bucket, split_of_bucket
 from include.errors import BaseDataMissing, NoModelYet, NotAPhoto
-from include.files import visible_files
 from include.images.decoding import decode
+from include.images.photo_files import read_photo
 from include.images.synthetic import draw_photo
+from include.ingestion.base_photos import list_photos
 from include.lake.base import ObjectStore
 from include.settings import SAMPLE, Settings
 
@@ -29,8 +29,7 @@ def visit(lake: ObjectStore, settings: Settings, *, seed: int) -> int:
         except NoModelYet:  # the first round of the loop: there is no model yet
             verdict = None
         visitor = f"demo visitor {seed}/{number % 2}"
-        photo_id = services.keep_photo(lake, cleaned, visitor=visitor, verdict=verdict)
-        services.keep_answer(lake, photo_id, settings.question.label_of(source))
+        say.give(lake, cleaned, visitor=visitor, verdict=verdict, answer=settings.question.label_of(source))
     return PHOTOS
 
 
@@ -44,9 +43,9 @@ def _photos(settings: Settings, seed: int) -> Iterator[tuple[str, bytes]]:
 
 def _recut(settings: Settings, source: str, rng: random.Random) -> bytes:
     """A base photo of the train split, mirrored and cut: near-duplicates of val and test photos must not train."""
-    files = visible_files(Path(settings.base_data) / source)
+    files = list_photos(settings.base_data, source)
     for path in rng.sample(files, len(files)):
-        body = path.read_bytes()
+        body = read_photo(path) or b""
         if split_of_bucket(bucket(hashlib.sha256(body).hexdigest())) != "train":
             continue
         try:

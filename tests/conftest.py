@@ -14,6 +14,8 @@ import httpx
 import hypothesis
 import pytest
 
+from include.configuration import read_settings
+from include.errors import BadSetting
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
 from include.lake.opening import open_lake
@@ -37,7 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The lake of --lake-url, with the endpoint of the environment, which no test sees."""
     if url := config.getoption("--lake-url"):
-        config.stash[GIVEN_LAKE] = Settings(lake_url=url)
+        try:
+            config.stash[GIVEN_LAKE] = read_settings(lake_url=url)
+        except BadSetting as error:
+            raise pytest.UsageError(str(error)) from None
         check_empty(config.stash[GIVEN_LAKE])
 
 
@@ -68,6 +73,14 @@ def plain_environment(pytestconfig: pytest.Config) -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_power_cuts() -> Iterator[None]:
+    """The lake waits for the disk at each write; tests that write thousands of photos do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

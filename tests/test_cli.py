@@ -142,4 +142,20 @@ def test_a_lake_that_cannot_be_opened_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CAT_LAKE_URL", "ftp://somewhere")
-    assert "CAT_LAKE_URL 'ftp://somewhere' is neither" in fails(capsys, "review", "p1", "keep", "--by", "ann")
+    assert "CAT_LAKE_URL=ftp://somewhere cannot work: it is neither" in fails(
+        capsys, "review", "p1", "keep", "--by", "ann"
+    )
+
+
+def test_a_bucket_that_is_missing_is_named(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CAT_LAKE_URL", "s3://no-such-bucket")
+    monkeypatch.setenv("CAT_S3_ENDPOINT_URL", s3_url)
+    sentence = fails(capsys, "review", "p1", "keep", "--by", "ann")
+    assert sentence.startswith(f"the lake s3://no-such-bucket at {s3_url} cannot be used: there is no such bucket")
+
+
+def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CAT_LAKE_ULR", "s3://bucket")
+    assert "CAT_LAKE_ULR is no setting: did you mean CAT_LAKE_URL?" in fails(capsys, "versions")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.files import replacing, visible_files
+from include.files import replacing
 
 
 def test_a_file_is_replaced_when_its_draft_is_whole(tmp_path: Path) -> None:
@@ -38,11 +38,3 @@ def test_two_writers_of_one_file_have_a_draft_each(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"
-
-
-def test_hidden_files_are_not_listed(tmp_path: Path) -> None:
-    for name in ("b.jpg", "a/c.png", "a/.hidden"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert visible_files(tmp_path) == [tmp_path / "a/c.png", tmp_path / "b.jpg"]
-    assert visible_files(tmp_path / "nothing here") == []

@@ -12,8 +12,20 @@ from include.lake import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = {"airflow", "streamlit", "dags", "plugins", "cat_plugin", "app", "stack", "tests"}
-APP_MAY_USE = ("include.lake", "include.ingestion.uploads", "include.images.decoding", "include.serving.client")
-GROUND = ("include.records", "include.errors", "include.settings", "include.question", "include.status")
+APP_MAY_USE = (
+    *("include.lake", "include.images.decoding", "include.images.decode_pool", "include.images.synthetic"),
+    *(f"include.ingestion.{name}" for name in ("uploads", "spool", "spool_sender", "answer_counts")),
+    *("include.serving.client", "include.dataset.splits"),
+)
+NOT_IN_ITS_IMAGE = {"tensorflow", "keras", "airflow", "mlflow", "scipy", "sklearn", "matplotlib", "fastapi", "faiss"}
+GROUND = (
+    "include.configuration",
+    "include.records",
+    "include.errors",
+    "include.settings",
+    "include.question",
+    "include.status",
+)
 
 
 def stages() -> list[set[str]]:
@@ -63,6 +75,12 @@ def test_stages_import_only_downwards(path: Path) -> None:
 def test_the_app_needs_only_what_it_may_use(path: Path) -> None:
     used = {name for name in imports(path) if name.startswith("include.")}
     assert all(name.startswith(APP_MAY_USE + GROUND) for name in used)
+
+
+def test_the_app_loads_nothing_that_its_image_lacks() -> None:
+    views = "app.streamlit_app, app.verdict_view, app.saying, app.choosing, app.model_reports, altair"
+    program = f"import sys, {views}; sys.exit(', '.join({NOT_IN_ITS_IMAGE} & sys.modules.keys()) or 0)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
 
 
 def test_only_s3_imports_boto3() -> None:

@@ -18,6 +18,7 @@ COMMANDS = sorted(set(re.findall(r"make [a-z-]+|cat-retrain [a-z-]+", CODE)))
 TESTED = {
     "make demo": ("tests/functional/test_kills.py", '"stack.demo", "--once"'),
     "make up": ("tests/functional/conftest.py", "start_all"),
+    "make secrets": ("tests/compose/conftest.py", '"make", "secrets"'),
     "make test-lake": ("tests/lake/test_given_lake.py", '"--lake-url"'),
     "cat-retrain versions": ("tests/promotion/test_manual.py", "versions"),
     "cat-retrain promote": ("tests/promotion/test_manual.py", "promote"),
@@ -28,6 +29,7 @@ TESTED = {
 EXCEPTIONS = {
     "make test": "it is what runs now",
     "make test-slow": "the slow tests themselves; CI runs them weekly",
+    "make test-compose": "it needs a Docker engine; CI runs it weekly",
     "make coverage": "the same tests once more; CI runs it weekly",
     "make check": "CI runs it before the tests",
     "make bench": "more than half an hour; tests/bench runs it on a few drawings",

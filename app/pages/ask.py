@@ -1,101 +1,25 @@
-"""A photo in, a verdict out, and the question whether it was right."""
-
-import logging
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""A photo in, a verdict and its reason out, and a say for who showed it."""
 
 import streamlit as st
 
-from app.services import clean, get_icon, get_lake, get_settings, keep_answer, keep_photo, predict_live
-from include.errors import NoModelYet, NotAPhoto, ServerError
-from include.question import NEGATIVE, POSITIVE
+from app.choosing import choose
+from app.saying import offer_say, offer_way_back
+from app.services import get_settings
+from app.shown import Shown
+from app.verdict_view import look
+from app.widgets import link_pages
 
-QUESTION = get_settings().question
-ANSWERS = {
-    POSITIVE: QUESTION.words_for(POSITIVE),
-    NEGATIVE: QUESTION.words_for(NEGATIVE),
-    "neither": "neither, or I would rather not say",
-}
-log = logging.getLogger(__name__)
-
-
-@contextmanager
-def show_storage_errors() -> Iterator[None]:
-    """On any storage error show one sentence and log the details."""
-    try:
-        yield
-    except Exception:
-        log.exception("could not store")
-        st.error("I could not keep that just now; it is not your fault. Try again in a minute.")
-        st.stop()
-
-
-visitor = st.session_state.setdefault("visitor", secrets.token_hex(16))
-
-st.title(QUESTION.text)
-source = st.radio("How do you show yourself?", ["Upload a photo", "Use the camera"], horizontal=True)
-if source == "Use the camera":
-    upload = st.camera_input("A photo of you")
+st.title(get_settings().question.text, anchor=False)
+place = st.empty()  # of the verdict: emptied before another photo is looked at
+choosing, showing = st.empty(), st.empty()  # one of the two views; the other one goes at once, not when the run ends
+shown: Shown | None = st.session_state.get("shown")
+if shown is None:
+    with choosing.container():
+        choose(place)
 else:
-    upload = st.file_uploader("A photo of you", type=["jpg", "jpeg", "png", "webp"])
-if upload is None:
-    st.info("Show me a photo first.")
-    st.stop()
-
-try:
-    photo = clean(upload.getvalue())
-except NotAPhoto as error:
-    st.warning(f"I cannot see a photo in this: {error}. Try a JPEG, PNG or WebP picture.")
-    st.stop()
-if source != "Use the camera":  # the camera shows its picture by itself
-    st.image(photo, width=320)
-
-try:
-    verdict = predict_live(photo)
-except NoModelYet:
-    st.info("I have not learned to see yet. Come back in a few minutes.")
-    st.stop()
-except ServerError as error:
-    log.warning("%s", error)
-    st.error("The model does not answer right now; try again in a minute. Nothing is stored meanwhile.")
-    st.stop()
-if verdict.probability is None:
-    st.warning("I cannot read this photo. Try another one.")
-    st.stop()
-
-noun = QUESTION.noun
-if verdict.unsure:
-    st.subheader("I am not sure … " + (f"{noun}, perhaps?" if verdict.is_positive else f"probably not {noun}."))
-else:
-    st.subheader(f"You are {noun}! {get_icon()}" if verdict.is_positive else f"You are not {noun}.")
-st.progress(verdict.probability, text=f"{noun}: {verdict.probability:.0%}")
-st.caption(f'Model version {verdict.model_version}; it answers "{noun}" at {verdict.threshold:.0%} or more.')
-
-state_key = f"kept {upload.file_id}"  # consent is for one photo, not for the next one
-photo_id = st.session_state.get(state_key)
-consent = st.checkbox(
-    "Keep this photo, so that the next model can learn from it. Its EXIF and GPS data are removed. "
-    "Once kept, it cannot be taken back on this page.",
-    value=photo_id is not None,
-    key=f"consent {upload.file_id} {photo_id is None}",
-    disabled=photo_id is not None,
-)
-if consent and photo_id is None:
-    with show_storage_errors():
-        st.session_state[state_key] = keep_photo(get_lake(), photo, visitor=visitor, verdict=verdict)
-    st.rerun()  # the box is drawn again, ticked for good
-
-with st.form(f"feedback {upload.file_id}", border=False):
-    answer = st.radio("Am I right? You are …", list(ANSWERS), format_func=ANSWERS.get, index=None)
-    sent = st.form_submit_button("Send")
-if sent and answer is None:
-    st.warning("Choose an answer first.")
-elif sent and photo_id is None:
-    st.info("Thank you. Nothing was stored, because the box above is not ticked.")
-elif sent and answer and photo_id:
-    with show_storage_errors():
-        keep_answer(get_lake(), photo_id, answer)
-    st.success(
-        "Thank you! " + ("I will not learn from it." if answer == "neither" else "The next model can learn from it.")
-    )
+    with showing.container():
+        look(place, shown)
+        if shown.verdict and not shown.is_example:
+            offer_say(shown)
+offer_way_back(shown)
+link_pages()

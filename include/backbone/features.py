@@ -38,7 +38,9 @@ def freeze(network: keras.Model) -> Graph:
     photos = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
     graph = tf.function(partial(network, training=False), input_signature=[photos]).get_concrete_function()
     frozen = convert_variables_to_constants_v2(graph)
-    return lambda batch: np.asarray(frozen(tf.constant(batch))[0])
+    # with a signature again: without one each call fails first inside TensorFlow, which prints the photos for nothing
+    signed = frozen.prune(frozen.inputs, frozen.outputs, input_signature=((photos,), {}))
+    return lambda batch: np.asarray(signed(tf.constant(batch))[0])
 
 
 @cache

@@ -12,6 +12,7 @@ from include.errors import DatasetError
 from include.files import replacing
 from include.lake import layout
 from include.lake.base import ObjectStore, read_existing
+from include.lake.listing import own_keys
 
 ROW = np.dtype([("sha256", "S64"), ("vector", "<f2", (FEATURES,))])  # one photo in a part: 2,624 bytes
 
@@ -68,7 +69,7 @@ def _parts(store: ObjectStore, cache: Path) -> Iterator[NDArray]:
     """The rows of each part, one part at a time; what this machine does not hold yet is fetched before."""
     folder = cache / VERSION
     folder.mkdir(parents=True, exist_ok=True)
-    for key in store.keys(layout.base_embeddings(VERSION)):
+    for key in own_keys(store, layout.base_embeddings(VERSION)):
         path = folder / Path(key).name
         if not path.exists():
             with replacing(path) as draft:

@@ -26,6 +26,7 @@ from include.ingestion.uploads import fingerprint, lake_secret
 from include.lake import layout
 from include.lake.base import ObjectStore, chunks, read_existing, read_many
 from include.lake.formats import parse_table, read_json, read_table, to_json, write_json, write_table
+from include.lake.listing import own_keys
 from include.lake.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ def _store(store: ObjectStore, facts: list[dict[str, Any]]) -> None:
 
 
 def _base_facts(store: ObjectStore) -> pd.DataFrame:
-    keys = list(store.keys(layout.BASE_FACTS))
+    keys = list(own_keys(store, layout.BASE_FACTS))
     parts = [parse_table(body).assign(part=key) for key, body in zip(keys, read_many(store, keys), strict=True)]
     return pd.concat(parts, ignore_index=True) if parts else _typed([]).assign(part="")
 

@@ -1,5 +1,6 @@
 """The tasks that decide which photos of a snapshot are used; and the proof that a digest can be computed again."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -18,8 +19,12 @@ from include.ingestion.uploads import fingerprint, lake_secret
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import json_sha256, read_table, write_table
+from include.lake.listing import own_keys
 from include.question import Question
 from include.settings import Policy, Settings
+from include.status import Status
+
+log = logging.getLogger(__name__)
 
 
 def deduplicate(store: ObjectStore, run: str, policy: Policy) -> str:
@@ -34,6 +39,12 @@ def check_labels(store: ObjectStore, run: str, settings: Settings) -> str:
     rules = rules_of(settings.policy)
     photos = _made_before(store, layout.run_deduplicated(run, rules), "deduplicate")
     photos = check_all_labels(store, photos, settings.policy, settings.question, settings.embedding_cache)
+    log.info(
+        "%d labels checked, %d of base photos are probably wrong; statuses: %s",
+        photos["label_quality"].notna().sum(),
+        photos["label_issue"].sum(),
+        count_statuses(photos),
+    )
     return write_table(store, layout.run_labels(run, rules), photos)
 
 
@@ -42,12 +53,20 @@ def sample(store: ObjectStore, run: str, settings: Settings, *, images_per_sourc
     photos = _made_before(store, layout.run_labels(run, rules_of(settings.policy)), "check_labels")
     seed = _lake_seed(store, settings.question)
     sampled = sample_photos(photos, images_per_source=images_per_source, seed=seed)
+    used = sampled.loc[sampled["status"] == Status.USED, "split"].value_counts().to_dict()
+    log.info("the sample has %s photos (%s); statuses: %s", sum(used.values()), used, count_statuses(sampled))
     return write_table(store, layout.run_sample(run, rules_of(settings.policy, images_per_source)), sampled)
 
 
 def read_sample(store: ObjectStore, run: str, settings: Settings, *, images_per_source: int) -> pd.DataFrame:
     """What `sample` left. Raises DatasetError where it ran with other settings."""
     return _made_before(store, layout.run_sample(run, rules_of(settings.policy, images_per_source)), "sample")
+
+
+def count_statuses(photos: pd.DataFrame) -> str:
+    """Such as "used 640, near-duplicate 12"; photos without a status are free."""
+    counts = photos["status"].fillna("free").value_counts()
+    return ", ".join(f"{status} {count}" for status, count in counts.items())
 
 
 def rules_of(policy: Policy, images_per_source: int | None = None) -> str:
@@ -84,7 +103,7 @@ def rebuild(store: ObjectStore, digest: str, question: Question, *, cache: Path)
 
 def photos_gone(store: ObjectStore, manifest: pd.DataFrame) -> list[str]:
     """The keys of photos of a dataset version that are not in the lake any more, in order."""
-    there = {*store.keys(layout.BASE), *store.keys(layout.UPLOADS)}
+    there = {*own_keys(store, layout.BASE), *own_keys(store, layout.UPLOADS)}
     return [key for key in manifest["key"] if key not in there]
 
 

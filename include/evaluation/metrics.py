@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp
+from scipy.special import expit, softmax
 
 from include.records import DecisionRule, Interval
 
@@ -20,12 +20,25 @@ Metrics = dict[str, Floats]  # each metric, once per row of weights
 def positive_log_odds(logits: NDArray[np.floating], positive_classes: Sequence[int]) -> Floats:
     """Log-odds of the positive classes against all others, shape (photos,), from logits (photos, classes)."""
     exact, positive = logits.astype(np.float64), np.isin(np.arange(logits.shape[1]), positive_classes)
-    return np.asarray(logsumexp(exact[:, positive], axis=1) - logsumexp(exact[:, ~positive], axis=1))
+    return np.asarray(np.logaddexp.reduce(exact[:, positive], 1) - np.logaddexp.reduce(exact[:, ~positive], 1))
 
 
 def positive_probability(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:
     """P(positive) as people see it, shape (photos,), from logits (photos, classes)."""
     return np.asarray(expit(rule.slope * positive_log_odds(logits, rule.positive_classes) + rule.intercept))
+
+
+def class_probabilities(logits: NDArray[np.floating], rule: DecisionRule) -> Floats:
+    """P(class), shape (photos, classes), from logits of that shape. The positive classes add up to P(positive).
+
+    Within the positive classes, and within the others, each has its share by their softmax.
+    """
+    exact, probability = logits.astype(np.float64), positive_probability(logits, rule)[:, None]
+    positive = np.isin(np.arange(logits.shape[1]), rule.positive_classes)
+    shares = np.empty_like(exact)
+    for classes, whole in ((positive, probability), (~positive, 1 - probability)):
+        shares[:, classes] = whole * softmax(exact[:, classes], axis=1)
+    return shares
 
 
 def compute_metrics(

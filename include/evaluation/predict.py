@@ -12,7 +12,7 @@ from include.dataset.examples import Examples, load_examples
 from include.errors import ModelError
 from include.ingestion.snapshot import read_snapshot
 from include.lake.base import ObjectStore
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Settings
 from include.training.fit import score
 from include.training.head import extract_head, fit_head, folds_of, out_of_fold_logits, score_embeddings

@@ -5,6 +5,8 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from include.images.photo_files import Skipped, read_or_skip
+
 ENOUGH = 200  # photos: their share in the lake is then off by MARGIN once in 10^10 times (Hoeffding)
 MARGIN = 0.25
 
@@ -18,15 +20,13 @@ def holds_same_photos(folder: Path, files: Sequence[Path], held: Collection[str]
     needed = min(len(held), len(files)) / (2 * len(files))
     names, hits = set[str](), 0
     for path in sorted(files, key=lambda path: hashlib.sha256(os.fsencode(path.relative_to(folder))).digest()):
-        name = _sha256(path)
+        body = read_or_skip(folder, path, Skipped())
+        if body is None:
+            continue
+        name = hashlib.sha256(body).hexdigest()
         hits += name not in names and name in held
         names.add(name)
         share = hits / len(names)
         if len(names) >= ENOUGH and abs(share - needed) >= MARGIN:
             return share > needed
     return 2 * hits >= min(len(held), len(names))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from include.ingestion.base_set_contents import holds_same_photos
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
 from include.lake.formats import to_json
+from include.lake.listing import own_keys
 from include.lake.write_once import check_write_once
 from include.question import Question
 from include.settings import SAMPLE, Settings
@@ -26,8 +27,8 @@ def claim_lake(store: ObjectStore, settings: Settings) -> dict[str, Any]:
     """
     check_base_data(settings)
     owner = _read_owner(store)
-    held = {layout.parse_base(key).sha256 for key in store.keys(layout.BASE) if layout.is_base(key)}
-    if owner and (held or any(store.keys(layout.UPLOADS))):
+    held = {layout.parse_base(key).sha256 for key in own_keys(store, layout.BASE)}
+    if owner and (held or any(own_keys(store, layout.UPLOADS))):
         check_question(owner, settings.question)
     if owner and held:
         check_base_set(owner, held, settings)

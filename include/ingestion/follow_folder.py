@@ -11,6 +11,7 @@ from include.ingestion.tombstones import list_taken, take_away
 from include.lake import layout
 from include.lake.base import ObjectStore, map_many
 from include.lake.formats import read_json
+from include.lake.listing import own_keys
 from include.records import Tombstone
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,13 @@ def follow_folder(store: ObjectStore, run: str, sources: Sequence[str], *, follo
     """Task: say what is new, moved and gone; with ``follow`` take moved and gone photos away, and leave tombstones.
 
     Returns the numbers and a few keys of each kind. Safe to repeat. Raises CannotFollow before anything is deleted,
-    where a later run has read the folder, or where more than half of a source would go.
+    where a later run has read the folder, where something in it could not be read, or where more than half of a source
+    would go.
     """
-    seen, new = _read_ingested(store, run, sources)
-    held = {source: set(filter(layout.is_base, store.keys(layout.base(source, "")))) for source in sources}
+    seen, new, unreadable = _read_ingested(store, run, sources)
+    held = {source: set(own_keys(store, layout.base(source, ""))) for source in sources}
     changes = compare(held, seen, new=new, taken=list_taken(store, layout.BASE))
-    refusal = too_much_gone(changes, held)
+    refusal = _unread(unreadable) or too_much_gone(changes, held)
     if follow and refusal:
         raise CannotFollow(refusal)
     _log(changes, follow=follow, refusal=refusal)
@@ -88,8 +90,24 @@ def tombstones(changes: Changes) -> list[Tombstone]:
     return moved + [Tombstone(key, "gone", now) for key in changes.gone]
 
 
-def _read_ingested(store: ObjectStore, run: str, sources: Sequence[str]) -> tuple[dict[str, set[str]], list[str]]:
-    """The keys that `ingest` saw, by source, and the new ones. Raises CannotFollow where a later run read a source."""
+def _unread(unreadable: Mapping[str, int]) -> str | None:
+    """Why the lake must not follow: a photo that cannot be read now looks like one that is gone."""
+    some = [f"{count} in {source}" for source, count in unreadable.items() if count]
+    if not some:
+        return None
+    return (
+        f"something in the folder could not be read ({', '.join(some)}; the log of ingest names it), so nobody knows "
+        "which photos are gone: make it readable, or delete it, and trigger the DAG again. Nothing was taken away"
+    )
+
+
+def _read_ingested(
+    store: ObjectStore, run: str, sources: Sequence[str]
+) -> tuple[dict[str, set[str]], list[str], dict[str, int]]:
+    """The keys that `ingest` saw, by source; the new ones; and how much it could not read, by source.
+
+    Raises CannotFollow where a later run read a source.
+    """
     last = {source: read_json(store, layout.last_ingest(source))["run"] for source in sources}
     if later := next((other for other in last.values() if other != run), None):
         raise CannotFollow(
@@ -97,7 +115,8 @@ def _read_ingested(store: ObjectStore, run: str, sources: Sequence[str]) -> tupl
         )
     ingested = {source: read_json(store, layout.ingested(run, source)) for source in sources}
     seen = {source: set(ingested[source]["seen"]) for source in sources}
-    return seen, [key for source in sources for key in ingested[source]["new"]]
+    new = [key for source in sources for key in ingested[source]["new"]]
+    return seen, new, {source: ingested[source].get("unreadable", 0) for source in sources}
 
 
 def _for_each(action: Callable[[str], None], keys: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from include.errors import BadRecord, ObjectNotFound
 from include.lake import layout
 from include.lake.base import ObjectStore, read_many
+from include.lake.listing import own_keys
 from include.records import ANSWERS, LABELS, JsonRecord, Review
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def save_review(store: ObjectStore, review: Review) -> None:
 def keys_about(store: ObjectStore, prefix: str, photo_ids: Iterable[str]) -> list[str]:
     """The keys below ``prefix`` that belong to these photos."""
     wanted = set(photo_ids)
-    return [key for key in store.keys(prefix) if layout.photo_id_of(key) in wanted]
+    return [key for key in own_keys(store, prefix) if layout.photo_id_of(key) in wanted]
 
 
 def read_records(store: ObjectStore, record_type: type[Record], keys: list[str]) -> dict[str, Record | BadRecord]:

@@ -16,13 +16,15 @@ from include.ingestion.uploads import collect_uploads
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
 from include.lake.formats import parse_table, read_json, read_table, to_parquet, write_json
+from include.lake.listing import own_keys
+from include.params import RetrainParams
 from include.question import Question
-from include.records import CONTRACT, RetrainParams, Review
+from include.records import CONTRACT, Review
 from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLICY_VERSION = 6  # raise it when the same photos and params should give another dataset or model
+POLICY_VERSION = 7  # raise it when the same photos and params should give another dataset or model
 LABEL_COLUMNS = ["label", "label_origin", "review", "problem"]  # by a source, a user or a reviewer
 BASE_COLUMNS = ["key", "source", "sha256", *LABEL_COLUMNS]
 UPLOAD_COLUMNS = ["key", "photo_id", "source", *LABEL_COLUMNS, "session"]
@@ -35,7 +37,7 @@ def snapshot_base(store: ObjectStore, run: str, question: Question) -> str:
     question; InvalidKey for a run id that cannot be a key.
     """
     key = layout.run_base(run)
-    photos = [(key, layout.parse_base(key)) for key in store.keys(layout.BASE)]
+    photos = [(key, layout.parse_base(key)) for key in own_keys(store, layout.BASE)]
     taken = list_taken(store, layout.BASE)
     photos = [(key, photo) for key, photo in photos if photo.source in question.sources and key not in taken]
     if not photos:

@@ -2,12 +2,13 @@
 
 from include.lake import layout
 from include.lake.base import ObjectStore
+from include.lake.listing import own_keys
 from include.records import Tombstone
 
 
 def list_taken(store: ObjectStore, prefix: str) -> set[str]:
     """The keys below ``prefix`` of photos with a tombstone, whether or not their objects are deleted by now."""
-    return {layout.key_of_tombstone(key) for key in store.keys(layout.tombstones(prefix))}
+    return {layout.key_of_tombstone(key) for key in own_keys(store, layout.tombstones(prefix))}
 
 
 def take_away(store: ObjectStore, tombstone: Tombstone) -> None:

@@ -10,10 +10,11 @@ from itertools import groupby
 from include.errors import BadRecord
 from include.images.decoding import decode
 from include.ingestion.reviews import Row, keys_about, read_records, reviewed_label
-from include.ingestion.tombstones import list_taken
+from include.ingestion.tombstones import list_taken, take_away
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read
-from include.records import LABELS, UPLOADS, Feedback, Review, UploadRecord
+from include.lake.listing import own_keys
+from include.records import LABELS, UPLOADS, Feedback, Review, Tombstone, UploadRecord
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +31,18 @@ def fingerprint(secret: bytes, sha256: str) -> str:
 
 def photo_id_of(store: ObjectStore, session: str, photo: bytes) -> str:
     """One id for one photo of one session, so that sending it twice stores it once."""
-    name = hashlib.sha256(session.encode() + b"/" + photo).hexdigest()
-    return fingerprint(lake_secret(store), name)[:32]
+    return name_photo(lake_secret(store), session, hashlib.sha256(photo).hexdigest())
+
+
+def name_photo(secret: bytes, session: str, sha256: str) -> str:
+    """The photo id from the photo's sha256 alone: a photo that was taken back has a name without its bytes."""
+    return fingerprint(secret, f"{session}/{sha256}")[:32]
 
 
 def save_upload(store: ObjectStore, photo: bytes, record: UploadRecord) -> None:
     """Store a photo that its user agreed to give. The record comes last: without it the upload does not exist.
 
-    Raises NotAPhoto before anything is stored.
+    Raises NotAPhoto before anything is stored, and before the photo replaces one that is in order.
     """
     decode(photo)
     store.write(layout.upload_photo(record.photo_id), photo)
@@ -48,6 +53,21 @@ def save_feedback(store: ObjectStore, photo_id: str, answer: str) -> None:
     """A user's answer about a photo; a later answer replaces the earlier one. Raises BadRecord."""
     answered_at = datetime.now(UTC).isoformat(timespec="seconds")
     store.write(layout.feedback(photo_id), Feedback(photo_id, answer, answered_at).to_json())
+
+
+def take_back(store: ObjectStore, photo_id: str) -> None:
+    """Take an upload away, with all that shows or derives from it: a tombstone first, then photo, record and answer.
+
+    Safe to repeat; a photo that is not in the lake leaves nothing.
+    """
+    folder, photo = layout.upload_folder(photo_id), layout.upload_photo(photo_id)
+    keys = [*store.keys(folder), *store.keys(layout.feedback(photo_id)), *store.keys(layout.quarantine(photo))]
+    if not keys:
+        return
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+    take_away(store, Tombstone(photo, "taken back", taken_at))
+    for key in keys:
+        store.delete(key)
 
 
 def collect_uploads(store: ObjectStore) -> list[Row]:
@@ -73,7 +93,7 @@ def _list_complete(store: ObjectStore, *, taken: set[str]) -> list[str]:
     ``taken`` has the keys of photos with a tombstone: these are neither.
     """
     complete, lost = list[str](), list[str]()
-    for photo_id, keys in groupby(store.keys(layout.UPLOADS), layout.photo_id_of):  # sorted, so each id comes once
+    for photo_id, keys in groupby(own_keys(store, layout.UPLOADS), layout.photo_id_of):  # sorted, so each id comes once
         listed, photo = set(keys), layout.upload_photo(photo_id)
         if layout.upload_record(photo_id) in listed and photo not in taken:
             (complete if photo in listed else lost).append(photo_id)

@@ -13,15 +13,32 @@ UPLOADS = "uploads/"
 FEEDBACK = "feedback/"
 REVIEWS = "reviews/"
 TOMBSTONES = "tombstones/"
+COUNTS = "counts/"  # of answers, without their photos
 INGESTS = "ingests/"
+RUNS = "runs/"
 TRIALS = "trials/"  # of the store itself: created and deleted again
 MAX_NAME = 200  # characters of a run in a key: file systems allow 255
-FACTS_VERSION = 4  # increase when facts change their meaning; older facts are then ignored
+FACTS_VERSION = 5  # increase when facts change their meaning; older facts are then ignored
 
 LAKE = "lake.json"  # base set, question and seed, write-once
 SECRET = "secret"  # HMAC key of all fingerprints and photo ids, write-once
-LATEST_RUN = "runs/latest.json"  # the last run that the gate decided
+LATEST_RUN = f"{RUNS}latest.json"  # the last run that the gate decided
 BASE_FACTS = f"facts/v{FACTS_VERSION}/base/"
+
+_NAME = r"[\w~-]+"
+_BASE_PHOTO = rf"{BASE}{_NAME}/[0-9a-f]{{64}}"
+_OWN = (  # the forms of keys that are listed; whatever else lies among them belongs to others
+    _BASE_PHOTO,
+    rf"{UPLOADS}{_NAME}/(photo\.jpg|record\.json|facts-v[0-9]+\.json|embeddings-[0-9a-f]+)",
+    rf"({FEEDBACK}|{REVIEWS}){_NAME}\.json",
+    rf"{TOMBSTONES}({_BASE_PHOTO}|{UPLOADS}{_NAME}/photo\.jpg)\.json",
+    rf"{INGESTS}.+\.json",
+    rf"{TRIALS}{_NAME}",
+    r"facts/v[0-9]+/(base|thumbnails)/[0-9a-f]{64}\.parquet",
+    r"facts/v[0-9]+/embeddings/[0-9a-f]+/[0-9a-f]{64}",
+    rf"runs/[^/]+/progress/{_NAME}\.json",
+)
+_IS_OWN = re.compile("|".join(_OWN))
 
 
 class BaseKey(NamedTuple):
@@ -35,7 +52,12 @@ def base(source: str, sha256: str) -> str:
 
 def is_base(key: str) -> bool:
     """Whether ``key`` is that of a base photo, and not something that another program left among them."""
-    return re.fullmatch(f"{BASE}[^/]+/[0-9a-f]{{64}}", key) is not None
+    return re.fullmatch(_BASE_PHOTO, key) is not None
+
+
+def is_own(key: str) -> bool:
+    """Whether ``key`` has one of the forms that this module gives to what is listed."""
+    return _IS_OWN.fullmatch(key) is not None
 
 
 def parse_base(key: str) -> BaseKey:
@@ -48,6 +70,16 @@ def upload_photo(photo_id: str) -> str:
 
 def upload_record(photo_id: str) -> str:
     return f"{UPLOADS}{photo_id}/record.json"
+
+
+def upload_folder(photo_id: str) -> str:
+    """The prefix of all that shows or derives from an upload."""
+    return f"{UPLOADS}{photo_id}/"
+
+
+def answer_count(count_id: str) -> str:
+    """One answer without its photo; ``count_id`` is random."""
+    return f"{COUNTS}{count_id}.json"
 
 
 def photo_id_of(key: str) -> str:
@@ -308,5 +340,9 @@ def run_report(run: str) -> str:
     return _of_run(run, "report.json")
 
 
+def is_run_report(key: str) -> bool:
+    return key.startswith(RUNS) and key.endswith("/report.json")
+
+
 def _of_run(run: str, name: str) -> str:
-    return f"runs/{run_name(run)}/{name}"
+    return f"{RUNS}{run_name(run)}/{name}"

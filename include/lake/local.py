@@ -61,8 +61,9 @@ class LocalStore:
         draft.parent.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            draft.write_bytes(body)
+            _write_durably(draft, body)
             move(draft, target)
+            _sync_folder(target.parent)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -73,6 +74,23 @@ class LocalStore:
                 yield from self._walk(folder / name, key, prefix)
             elif not key.endswith("/") and key.startswith(prefix):
                 yield key
+
+
+def _write_durably(path: Path, body: bytes) -> None:
+    """What a power cut must not take back when its writer has been told that it is stored."""
+    with path.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's name is part of its folder."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _link(draft: Path, target: Path) -> None:

@@ -21,30 +21,47 @@ CREATE_TRIES = 5
 PAUSE = 0.1  # seconds after the first of them, and so many more after each further one
 
 
-def connect(endpoint_url: str | None) -> Any:
-    """A client with boto3's default credential chain; ``endpoint_url`` is that of an S3-compatible server."""
+PATIENT = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 10, "read_timeout": 60}
+HASTY = {
+    "retries": {"mode": "standard", "max_attempts": 2},
+    "connect_timeout": 3,
+    "read_timeout": 6,
+}  # of a first check
+# Headers with checksums that some S3-compatible servers refuse: only where S3 itself asks for them.
+CHECKSUMS = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+
+
+def connect(endpoint_url: str | None, *, hasty: bool = False) -> Any:
+    """A client with boto3's default credential chain; ``endpoint_url`` is that of an S3-compatible server.
+
+    A ``hasty`` one gives up within some ten seconds.
+    """
     style = {"addressing_style": "path"} if endpoint_url else {}
-    retries = {"mode": "standard", "max_attempts": 5}
-    config = Config(retries=retries, connect_timeout=10, read_timeout=60, max_pool_connections=32, s3=style)
+    config = Config(**(HASTY if hasty else PATIENT), **CHECKSUMS, max_pool_connections=32, s3=style)
     return boto3.client("s3", endpoint_url=endpoint_url, config=config)
 
 
 class S3Store:
-    """S3 puts are atomic; this class only translates errors. The client is injected, and threads may share it."""
+    """S3 puts are atomic; this class only translates errors. The client is injected, and threads may share it.
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    ``prefix`` stands before each key in the bucket, and nobody outside sees it; it ends with a slash.
+    """
+
+    def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
         self.client = client
         self.bucket = bucket
+        self.prefix = prefix
 
     @property
     def name(self) -> str:
         server = urlsplit(self.client.meta.endpoint_url)
-        return f"the bucket {self.bucket} at {server.scheme}://{server.netloc.rpartition('@')[2]}"
+        place = f"the bucket {self.bucket} at {server.scheme}://{server.netloc.rpartition('@')[2]}"
+        return f"{place}, below {self.prefix}" if self.prefix else place
 
     def read(self, key: str) -> bytes:
         """Raises botocore's IncompleteReadError or ResponseStreamingError where the connection ends too early."""
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=check_key(key))
+            answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError as error:
             if _code(error) in MISSING:
                 raise ObjectNotFound(f"no object {key!r} in bucket {self.bucket}") from None
@@ -55,14 +72,14 @@ class S3Store:
         return body
 
     def write(self, key: str, body: bytes) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=check_key(key), Body=body)
+        self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=body)
 
     def create(self, key: str, body: bytes) -> None:
         """Raises UnsafeStore where the server says that it knows no such request."""
-        check_key(key)
+        place = self._key(key)
         for number in range(1, CREATE_TRIES + 1):
             try:
-                self.client.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
+                self.client.put_object(Bucket=self.bucket, Key=place, Body=body, IfNoneMatch="*")
                 return
             except ClientError as error:
                 if _code(error) in TAKEN and self._wrote_it_before(error, key, body):
@@ -77,12 +94,12 @@ class S3Store:
 
     def keys(self, prefix: str) -> Iterator[str]:
         pages = self.client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
-            yield from (item["Key"] for item in page.get("Contents", []))
+        for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix):
+            yield from (item["Key"].removeprefix(self.prefix) for item in page.get("Contents", []))
 
     def exists(self, key: str) -> bool:
         try:
-            self.client.head_object(Bucket=self.bucket, Key=check_key(key))
+            self.client.head_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError as error:
             if _code(error) in MISSING:
                 return False
@@ -90,7 +107,10 @@ class S3Store:
         return True
 
     def delete(self, key: str) -> None:
-        self.client.delete_object(Bucket=self.bucket, Key=check_key(key))
+        self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+
+    def _key(self, key: str) -> str:
+        return self.prefix + check_key(key)
 
     def _wrote_it_before(self, error: ClientError, key: str, body: bytes) -> bool:
         """boto3 repeats a request whose answer was lost: the object that it meets then may be its own."""
@@ -106,10 +126,18 @@ class S3Store:
             "or to a server that passes make test-lake"
         )
 
-    def ensure_bucket(self) -> None:
-        """Create the bucket if it is missing: for the S3 server of the local stack and for tests."""
-        if self.bucket not in {bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]}:
-            self.client.create_bucket(Bucket=self.bucket)
+    def ensure_bucket(self, *, keep_days: int | None = None) -> None:
+        """Create the bucket if it is missing: for S3 servers of our own and for tests. It keeps what is overwritten or
+        deleted for ``keep_days``; a bucket that exists already stays as it is.
+        """
+        if self.bucket in {bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]}:
+            return
+        self.client.create_bucket(Bucket=self.bucket)
+        if keep_days is not None:
+            forget = {"ID": "forget", "Filter": {"Prefix": ""}, "Status": "Enabled"}
+            rules = [forget | {"NoncurrentVersionExpiration": {"NoncurrentDays": keep_days}}]
+            self.client.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+            self.client.put_bucket_lifecycle_configuration(Bucket=self.bucket, LifecycleConfiguration={"Rules": rules})
 
 
 def _says_where_it_ends(answer: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from include.ingestion.snapshot import mark_decided
 from include.lake import layout
 from include.lake.base import ObjectStore, create_or_read, read_many
 from include.lake.formats import json_sha256, read_json, to_json, write_json
+from include.params import RetrainParams
 from include.promotion.costs import measure_costs
 from include.promotion.decision_page import render_decision
 from include.promotion.gate import Limits, decide
@@ -22,7 +23,7 @@ from include.promotion.gate_photos import describe_photos, list_free_photos, on_
 from include.promotion.margin import margin_for
 from include.promotion.publish_decision import publish_decision
 from include.promotion.scoring import Contender, load_contender, score_photos
-from include.records import UPLOADS, Cost, Decision, ModelVersion, RetrainParams, Rule
+from include.records import UPLOADS, Cost, Decision, ModelVersion, Rule
 from include.registry.versions import champion_version, predecessor_of, reference_version
 from include.settings import Settings
 from include.training.fingerprint import fingerprint, training_digest

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from include.errors import TransientError
+from include.quiet_import import import_tensorflow_quietly
 from include.records import Cost
 from include.settings import ROOT
 
@@ -103,5 +104,6 @@ def _answer_lines(package: Path, answers: IO[str]) -> None:
 
 if __name__ == "__main__":
     own = os.fdopen(os.dup(1), "w", buffering=1)
+    import_tensorflow_quietly()
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     _answer_lines(Path(sys.argv[1]), own)

@@ -107,6 +107,6 @@ def _promote_if_unmoved(client: Mlflow, decision: Decision) -> None:
 def _live(settings: Settings) -> dict[str, Any]:
     """The server's answer, also before its first model; empty while it does not answer."""
     try:
-        return dict(httpx.get(f"{settings.live_url}/live", timeout=5).json())
+        return dict(httpx.get(f"{settings.live_url}/live", headers=settings.server_headers, timeout=5).json())
     except (httpx.HTTPError, ValueError, TypeError):
         return {}

@@ -17,7 +17,8 @@ from include.evaluation.slices import Slice, predicted_positive_rates, slice_met
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import write_json, write_table
-from include.records import UPLOADS, DecisionRule, RetrainParams
+from include.params import RetrainParams
+from include.records import UPLOADS, DecisionRule
 from include.settings import Settings
 from include.training.fingerprint import training_digest
 from include.training.hyperparameters import Hyperparameters, read_chosen

@@ -43,7 +43,7 @@ def publish_decision(client: Mlflow, evaluation: dict[str, Any], decision: Decis
 def decision_url(store: ObjectStore, run: str, settings: Settings) -> str:
     """Where a person finds the page of the run's decision in MLflow."""
     mlflow_run = read_json(store, layout.run_evaluation(run))["mlflow_run"]
-    return f"{settings.tracking_url}{page_link(connect(settings), mlflow_run)}"
+    return f"{settings.tracking_page}{page_link(connect(settings), mlflow_run)}"
 
 
 def page_link(client: Mlflow, mlflow_run: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +14,10 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array
 
 from include.errors import NotAPhoto
-from include.images.decoding import decode, decode_pixels
+from include.images.decoded import Decoded, decode_for_network
 from include.records import DecisionRule
 from include.registry.package_check import ADDED_BY_DOWNLOAD, ENTRY
 
@@ -29,6 +31,7 @@ OUTPUT = [
     ColSpec(DataType.string, "model_version"),
     ColSpec(DataType.string, "error", required=False),
     ColSpec(DataType.string, "explanation", required=False),
+    ColSpec(Array(DataType.double), "shares", required=False),
 ]
 COLUMNS = [str(column.name) for column in OUTPUT]
 
@@ -46,68 +49,63 @@ class CatModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         from include.backbone.features import freeze  # TensorFlow: only for those who predict
-        from include.registry.explanation import build_explainer
+        from include.registry.explanation import SIDE, build_explainer
         from include.training.safe_keras import load_network
 
         network = load_network(context.artifacts["network"])
         self.rule = DecisionRule.of(json.loads(Path(context.artifacts["decision_rule"]).read_text()))
         self.score, self.explain = freeze(network), build_explainer(network, self.rule.positive_classes)
-        self.size = int(network.input_shape[1])
+        self.size, self.preview = int(network.input_shape[1]), SIDE
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row per photo, with the columns of COLUMNS; a photo that cannot be read has an error and no verdict.
 
         With the param ``explain`` each verdict has a picture of what speaks for it.
         """
-        images = model_input["image"]
-        photos, errors = self._decode(images)
-        probability = np.full(len(errors), np.nan)
-        good = [place for place, error in enumerate(errors) if error is None]
-        if good:
-            probability[good] = self._probabilities(np.stack(photos))
-        pictures: list[str | None] = [None] * len(errors)
-        for place, photo in zip(good, photos, strict=True) if (params or {}).get(EXPLAIN) else ():
-            pictures[place] = self._explain(images.iloc[place], photo)
-        return self._verdicts(probability, errors, pictures)
+        explain = bool((params or {}).get(EXPLAIN))
+        return self.judge([self._decode(body, explain=explain) for body in model_input["image"]], explain=explain)
 
-    def _decode(self, images: pd.Series) -> tuple[list[Any], list[str | None]]:
-        photos: list[Any] = []
-        errors: list[str | None] = []
-        for body in images:
-            try:
-                photos.append(decode_pixels(body if isinstance(body, bytes) else b"", self.size))
-                errors.append(None)
-            except NotAPhoto as error:
-                errors.append(f"{error.reason}: {error}")
-        return photos, errors
+    def judge(self, photos: Sequence[Decoded | NotAPhoto], *, explain: bool) -> pd.DataFrame:
+        """``predict`` of photos that `decode_for_network` has decoded already, or could not.
 
-    def _probabilities(self, photos: np.ndarray) -> np.ndarray:
-        from include.evaluation.metrics import positive_probability
-
-        return positive_probability(self.score(photos), self.rule)
-
-    def _explain(self, body: bytes, photo: np.ndarray) -> str:
-        from include.registry.explanation import SIDE, overlay_heat_map
-
-        return overlay_heat_map(decode(body, draft=SIDE), self.explain(photo))
-
-    def _verdicts(self, probability: np.ndarray, errors: list[str | None], pictures: list[str | None]) -> pd.DataFrame:
-        missing, count = np.isnan(probability), len(errors)
-        verdict = {"probability": probability, "is_positive": self.rule.is_positive(probability)}
-        verdict |= {"unsure": self.rule.is_unsure(probability)}
-        columns = {name: _without(values, missing) for name, values in verdict.items()}
-        columns |= {"threshold": np.full(count, self.rule.threshold), "error": np.array(errors, object)}
-        columns |= {"model_version": np.full(count, self.model_version, object)}
-        columns |= {"explanation": np.array(pictures, object)}
+        Their pixels have ``size``; to be explained, each also needs a preview of the side ``preview``.
+        """
+        good = [photo.pixels for photo in photos if isinstance(photo, Decoded)]
+        verdicts = self._verdicts(np.stack(good)) if good else iter(())
+        rows = []
+        for photo in photos:
+            if isinstance(photo, NotAPhoto):
+                probability, is_positive, unsure, shares = None, None, None, None
+                error, picture = f"{photo.reason}: {photo}", None
+            else:
+                probability, is_positive, unsure, shares = next(verdicts)
+                error, picture = None, self._explain(photo) if explain else None
+            rule = self.rule.threshold, self.model_version
+            rows.append((probability, is_positive, unsure, *rule, error, picture, shares))
         # all as objects: a column of text would turn None into NaN, which is no JSON
-        return pd.DataFrame(columns, dtype=object)[COLUMNS]
+        return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
+    def _decode(self, body: Any, *, explain: bool) -> Decoded | NotAPhoto:
+        try:
+            photo = body if isinstance(body, bytes) else b""
+            return decode_for_network(photo, self.size, preview=self.preview if explain else None)
+        except NotAPhoto as error:
+            return error
 
-def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """The values as objects, none where they are missing."""
-    objects = values.astype(object)
-    objects[missing] = None
-    return objects
+    def _verdicts(self, photos: np.ndarray) -> Iterator[tuple[float, bool, bool, list[float]]]:
+        """For each photo P(positive), whether it is, whether that is unsure, and P(class) of all classes."""
+        from include.evaluation.metrics import class_probabilities, positive_probability
+
+        logits = self.score(photos)
+        probability, shares = positive_probability(logits, self.rule), class_probabilities(logits, self.rule)
+        columns = probability, self.rule.is_positive(probability), self.rule.is_unsure(probability), shares
+        return zip(*(column.tolist() for column in columns), strict=True)
+
+    def _explain(self, photo: Decoded) -> str:
+        from include.registry.explanation import overlay_heat_map
+
+        assert photo.preview is not None
+        return overlay_heat_map(photo.preview, self.explain(photo.pixels))
 
 
 def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:

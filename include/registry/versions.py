@@ -3,8 +3,10 @@
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -52,8 +54,11 @@ def register(
         client.log_artifacts(mlflow_run, str(package), path)
     with suppress(MlflowException):  # it exists already, or the next line says what is wrong
         client.create_registered_model(client.name, description=describe_model(question))
-    mlflow.register_model(f"runs:/{mlflow_run}/{path}", client.name, tags=tags)  # tags and version in one step
-    return _keep_lowest(client, origin)
+    with redirect_stderr(StringIO()):  # MLflow writes there what it did, and Airflow would mark it as an error
+        mlflow.register_model(f"runs:/{mlflow_run}/{path}", client.name, tags=tags)  # tags and version in one step
+    version = _keep_lowest(client, origin)
+    log.info("registered version %s, with the sum %s", version.number, version.sha256[:12])
+    return version
 
 
 def download_and_verify(client: Mlflow, version: ModelVersion, folder: Path, question: Question) -> Path:
@@ -109,6 +114,12 @@ def identify(registered: Registered) -> ModelVersion:
 def champion_version(client: Mlflow) -> ModelVersion | None:
     """The version that serves, or none before the first."""
     return _version_at(client, ALIAS)
+
+
+def registered_at(client: Mlflow, version: ModelVersion) -> str:
+    """When a version entered the registry, right after its training: ISO 8601 in UTC. Raises ModelError."""
+    milliseconds = _registered(client, version.number).creation_timestamp
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def reference_version(client: Mlflow) -> ModelVersion | None:

@@ -1,10 +1,15 @@
-"""The model that is served: watches the alias `champion`; downloads, verifies, loads and warms it, then swaps."""
+"""The model that is served: watches the alias `champion`; downloads, verifies, loads and warms it, then swaps.
+
+Several worker processes of a server share the copies on disk: who adds or removes one holds the lock alone, who loads
+one holds it with others.
+"""
 
 import json
 import logging
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -17,10 +22,12 @@ from mlflow.pyfunc import PyFuncModel
 from PIL import Image
 
 from include.errors import ModelError
-from include.files import replacing
+from include.files import locked, replacing
 from include.records import CONTRACT, ModelVersion
-from include.registry.package import EXPLAIN, tree_sha256
+from include.registry.package import EXPLAIN, CatModel, tree_sha256
 from include.registry.versions import champion_version, download_and_verify, load
+from include.serving.client import STARTING
+from include.serving.memory import give_back
 from include.settings import Settings
 from include.training.mlflow_runs import DATASET_TAG, connect
 
@@ -28,7 +35,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0  # seconds
 REJECTED_SECONDS = 30.0  # before a rejected version is tried again: somebody may have mended it
-LAST_GOOD = "last_good.json"
+LAST_GOOD, LOCK = "last_good.json", "lock"
+SERVING, NO_MODEL = "serving", "no model yet"  # what the server says of itself
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,11 @@ class Served:
     dataset: str
     since: str
 
+    @property
+    def python_model(self) -> CatModel:
+        model: CatModel = self.model.unwrap_python_model()
+        return model
+
 
 class ChampionWatcher:
     """Holds what is served. One thread polls, loads and swaps; readers only take ``served``."""
@@ -60,20 +73,33 @@ class ChampionWatcher:
         self.folder = settings.home / "server"
         self.served: Served | None = None
         self.rejected: dict[str, str] = {}  # sum of a version -> why
+        self.trouble: str | None = None  # why the champion could not be had at the last poll
         self.ended = threading.Event()
+        self._looked = False  # on the disk and into the registry, once each
         self._retry_at: dict[str, float] = {}
         self._client = connect(settings)
 
+    @property
+    def state(self) -> str:
+        """SERVING, STARTING as long as a first model may still be loaded, or NO_MODEL."""
+        if self.served:
+            return SERVING
+        return NO_MODEL if self._looked else STARTING
+
     def run(self, clock: Callable[[], float]) -> None:
-        """Poll until ended; whatever goes wrong, the model that serves goes on serving."""
+        """Serve the last good copy, then poll until ended; whatever goes wrong, the model that serves goes on."""
         MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(0)  # the next poll is the retry
         MLFLOW_HTTP_REQUEST_TIMEOUT.set(10)
+        self._fall_back()
         while not self.ended.is_set():
             try:
                 self.poll(clock())
+                self.trouble = None
             except Exception as error:  # MLflow is down, a disk is full ...: logged once a poll, and tried again
-                log.warning("cannot load the champion now: %s", str(error).partition("\n")[0])
+                self.trouble = f"cannot load the champion now: {str(error).partition(chr(10))[0]}"
+                log.warning("%s", self.trouble)
                 self._fall_back()
+            self._looked = True
             self.ended.wait(POLL_SECONDS)
 
     def poll(self, now: float) -> None:
@@ -103,23 +129,28 @@ class ChampionWatcher:
         """Download and verify a version into a folder of its own; a good copy is not downloaded again."""
         tags = self._client.get_model_version(self._client.name, version.number).tags
         wanted = CachedVersion(version.number, tags.get(DATASET_TAG, ""), version.sha256)
-        if self._last_good() != wanted:
-            incoming = self._place(f"{version.sha256}.incoming")  # a rejected version must not cost its good copy
-            shutil.rmtree(incoming, ignore_errors=True)
-            incoming.mkdir(parents=True)
-            download_and_verify(self._client, version, incoming, self._settings.question)
-            shutil.rmtree(self._place(version.sha256), ignore_errors=True)
-            incoming.replace(self._place(version.sha256))
+        with self._alone():
+            if self._last_good() != wanted:
+                incoming = self._place(f"{version.sha256}.incoming")  # a rejected version must not cost its good copy
+                shutil.rmtree(incoming, ignore_errors=True)
+                incoming.mkdir(parents=True)
+                download_and_verify(self._client, version, incoming, self._settings.question)
+                shutil.rmtree(self._place(version.sha256), ignore_errors=True)
+                incoming.replace(self._place(version.sha256))
         return wanted
 
     def _serve(self, copy: CachedVersion) -> None:
         """Load, warm, swap; then remember the copy as the last good one and drop the others."""
-        model = load(self._place(copy.sha256), copy.version)
+        with locked(self.folder / LOCK, shared=True):
+            model = load(self._place(copy.sha256), copy.version)
         _warm(model)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self.served = Served(model, copy.version, copy.sha256, copy.dataset, since)
+        del model
+        give_back()  # of the model that is replaced, and of what loading this one took
         log.info("version %s is served", copy.version)
-        self._save_last_good(copy)
+        with self._alone():
+            self._save_last_good(copy)
 
     def _save_last_good(self, copy: CachedVersion) -> None:
         with replacing(self.folder / LAST_GOOD) as draft:
@@ -142,8 +173,11 @@ class ChampionWatcher:
     def _place(self, name: str) -> Path:
         return self.folder / name
 
+    def _alone(self) -> AbstractContextManager[None]:
+        return locked(self.folder / LOCK)
+
     def _fall_back(self) -> None:
-        """Nothing is served and the champion cannot be had: the last good copy is better than no answer."""
+        """Where nothing is served, serve the last good copy: at the start, and where the champion cannot be had."""
         try:
             if self.served is None and (copy := self._last_good()):
                 log.warning("serving the last good copy, version %s", copy.version)

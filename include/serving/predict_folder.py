@@ -12,8 +12,9 @@ from typing import Any
 from rich.progress import track
 
 from include.errors import BaseDataMissing
-from include.files import replacing, visible_files
+from include.files import replacing
 from include.images.decoding import MAX_BYTES
+from include.images.photo_files import Skipped, read_photo, walk
 from include.records import Verdict
 from include.serving.client import bytes_of_photos, predict
 from include.settings import Settings
@@ -31,38 +32,31 @@ def predict_all(settings: Settings, photos: Iterable[Named]) -> Iterator[dict[st
     for batch in _batches(photos, most=min(BATCH, settings.max_batch), most_bytes=min(BATCH_BYTES, room)):
         problems = [_problem(body, largest) for _, body in batch]
         sent = [body for (_, body), problem in zip(batch, problems, strict=True) if body is not None and not problem]
-        verdicts = iter(predict(settings.live_url, sent) if sent else [])
+        verdicts = iter(predict(settings.live_url, sent, headers=settings.server_headers) if sent else [])
         for (name, _), problem in zip(batch, problems, strict=True):
             yield _unsent(name, problem) if problem else _row(name, next(verdicts))
 
 
-def read_folder(folder: Path) -> list[Path]:
-    """Every file below the folder but hidden ones, in order; raises BaseDataMissing."""
-    files = visible_files(folder)
+def read_folder(folder: Path) -> tuple[list[Path], Skipped]:
+    """Every file below the folder that may be a photo, in order, and what is left out; raises BaseDataMissing."""
+    skipped = Skipped()
+    files = walk(folder, skipped) if folder.is_dir() else []
     if not files:
-        raise BaseDataMissing(f"no files in {folder}: name a folder with photos")
-    return files
+        rest = f"; left out: {skipped}" if skipped.count else ""
+        raise BaseDataMissing(f"no files in {folder}: name a folder with photos{rest}")
+    return files, skipped
 
 
-def read_photo(path: Path) -> bytes | None:
-    """The bytes of a file, of a huge one no more than show that it is; none if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError:
-        return None
-
-
-def predict_folder(settings: Settings, folder: Path, out: Path) -> int:
-    """Write the answers as CSV, renamed into place when all are there; returns how many."""
-    files = read_folder(folder)
+def predict_folder(settings: Settings, folder: Path, out: Path) -> tuple[int, Skipped]:
+    """Write the answers as CSV, renamed into place when all are there; returns how many, and what was left out."""
+    files, skipped = read_folder(folder)
     photos = ((str(path.relative_to(folder)), read_photo(path)) for path in track(files, "Predicting"))
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as draft, draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, COLUMNS)  # a file name may be any bytes
         writer.writeheader()
         writer.writerows(predict_all(settings, photos))
-    return len(files)
+    return len(files), skipped
 
 
 def _batches(photos: Iterable[Named], *, most: int, most_bytes: int) -> Iterator[list[Named]]:

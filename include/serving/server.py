@@ -1,10 +1,11 @@
 """The model server: MLflow's scoring protocol around a model that is swapped in memory.
 
 `python -m include.serving.server`. /invocations, /ping and /version as MLflow has them; /live says what is served,
-/metrics counts for Prometheus. No endpoint changes the model: the alias in the registry decides.
+/health how it fares, /metrics counts for Prometheus. No endpoint changes the model: the alias in the registry decides.
+With a secret `server_token` all but /ping, /health and /version want it as a bearer token.
 """
 
-import asyncio
+import argparse
 import json
 import logging
 import threading
@@ -14,71 +15,60 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import mlflow
-import pandas as pd
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc.scoring_server import invocations
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
-from include.registry.package import EXPLAIN
-from include.serving.model_loader import ChampionWatcher, Served
-from include.settings import DRAIN_SECONDS, Settings
+from include.configuration import read_settings
+from include.errors import BadSetting
+from include.images.decode_pool import DecodePool
+from include.serving.access import BearerToken
+from include.serving.client import STARTING
+from include.serving.connections import STATE, BoundedConnection, OpenConnections
+from include.serving.invocations import Invocations
+from include.serving.metrics import Metrics, share_metrics
+from include.serving.model_loader import ChampionWatcher
+from include.settings import DRAIN_SECONDS, LOOPBACK, Settings
 
 log = logging.getLogger(__name__)
 
-NO_MODEL = "no model yet"
+HEALTHCHECK_SECONDS = 120  # in which a worker process must have imported all that it needs
 
 
-class RequestRejected(MlflowException):
-    """An error for the caller; MLflow's protocol lets only its own class of errors through unchanged."""
+def create_app() -> FastAPI:
+    """The app of one worker process, by the settings."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.reason = status, message
-
-
-class LimitedModel:
-    """What MLflow's protocol sees of a model: batches within the limit, and whose fault an error is."""
-
-    def __init__(self, served: Served, settings: Settings) -> None:
-        self.metadata = served.model.metadata
-        self._served, self._settings = served, settings
-
-    def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        if len(data) > self._settings.max_batch:
-            raise RequestRejected(413, f"{len(data)} photos at once; at most {self._settings.max_batch}")
-        if (params or {}).get(EXPLAIN) and len(data) > self._settings.max_explained:
-            raise RequestRejected(413, f"{len(data)} photos to explain at once; at most {self._settings.max_explained}")
-        try:
-            return self._served.model.predict(data, params=params)
-        except MlflowException:  # the table does not fit the model's input
-            raise
-        except Exception as error:
-            log.exception("version %s could not answer", self._served.version)
-            raise RequestRejected(500, "the model could not answer; the reason is in the server's log") from error
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings()
+    log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
+    return build_app(ChampionWatcher(settings), settings)
 
 
 def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
     """The server around a ChampionWatcher, whose thread runs as long as the app does."""
-    registry = CollectorRegistry()
-    requests = Counter("cat_requests", "Requests to /invocations", ["status", "version"], registry=registry)
-    seconds = Histogram("cat_request_seconds", "Time to answer /invocations", registry=registry)
+    limits, pool, metrics = settings.limits, DecodePool(settings.decoding), Metrics(settings)
+    invocations = Invocations(watcher, settings, pool)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        thread = threading.Thread(target=watcher.run, args=(time.monotonic,), daemon=True)
-        thread.start()
-        yield
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        for run in (lambda: watcher.run(time.monotonic), pool.warm):
+            threading.Thread(target=run, daemon=True).start()
+        yield {STATE: OpenConnections(limits.connections, limits.header_seconds, read_seconds=limits.body_seconds)}
         watcher.ended.set()
+        invocations.close()
+        pool.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    if token := settings.server_token:
+        app.add_middleware(BearerToken, token=token)
 
     @app.get("/ping")
-    @app.get("/health")
     async def ping() -> Response:
         return PlainTextResponse("\n")
+
+    @app.get("/health")
+    async def health() -> Response:
+        return _health(watcher, invocations)
 
     @app.get("/version")
     async def version() -> Response:
@@ -89,24 +79,31 @@ def build_app(watcher: ChampionWatcher, settings: Settings) -> FastAPI:
         return _live(watcher)
 
     @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    async def count() -> Response:
+        return metrics.response()
 
     @app.post("/invocations")
     async def answer(request: Request) -> Response:
-        began, served = time.monotonic(), watcher.served
-        response = await _answer(request, served, settings)
-        requests.labels(response.status_code, served.version if served else "none").inc()
-        seconds.observe(time.monotonic() - began)
-        return response
+        with metrics.counting(watcher.served) as counted:
+            counted.response = await invocations.answer(request)
+        request_id, status = request.headers.get("x-request-id", "-")[:64], counted.response.status_code
+        log.info("request %s: status %d", request_id, status)
+        return counted.response
 
     return app
+
+
+def _health(watcher: ChampionWatcher, invocations: Invocations) -> Response:
+    """503 where requests should go elsewhere for a while."""
+    if reason := invocations.problem:
+        return JSONResponse({"status": "degraded", "reason": reason}, 503)
+    return JSONResponse({"status": watcher.state}, 503 if watcher.state == STARTING else 200)
 
 
 def _live(watcher: ChampionWatcher) -> Response:
     served = watcher.served
     if served is None:
-        return JSONResponse({"error": NO_MODEL, "rejected": watcher.rejected}, 503)
+        return JSONResponse({"error": watcher.state, "reason": watcher.trouble, "rejected": watcher.rejected}, 503)
     answer = {
         "model_version": served.version,
         "sha256": served.sha256,
@@ -116,56 +113,34 @@ def _live(watcher: ChampionWatcher) -> Response:
     return JSONResponse(answer | {"rejected": watcher.rejected})
 
 
-async def _answer(request: Request, served: Served | None, settings: Settings) -> Response:
-    if served is None:
-        return _error(503, NO_MODEL)
-    body = await _body(request, settings.max_request_bytes)
-    if body is None:
-        response = _error(413, f"the request has more than {settings.max_request_bytes:,} bytes")
-    else:
-        content_type = request.headers.get("content-type", "application/json")
-        response = await asyncio.to_thread(_invoke, body, content_type, LimitedModel(served, settings))
-    response.headers["X-Model-Version"] = served.version
-    return response
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The body, or none as soon as it passes the limit, whatever its header says."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _invoke(body: bytes, content_type: str, model: LimitedModel) -> Response:
-    """MLflow's answer, but without its stack traces."""
+def _settings() -> Settings:
+    """Raises SystemExit with a sentence where one cannot work."""
     try:
-        result = invocations(body.decode(), content_type, model, model.metadata.get_input_schema())
-        return Response(result.response, result.status, media_type=result.mimetype)
-    except RequestRejected as error:
-        return _error(error.status, error.reason)
-    except (MlflowException, UnicodeDecodeError, ValueError) as error:
-        log.info("a request could not be read: %s", type(error).__name__)
-        return _error(400, 'send JSON like {"dataframe_split": {"columns": ["image"], "data": [["<base64>"]]}}')
-    except Exception:
-        log.exception("a request failed")
-        return _error(500, "the server could not answer; the reason is in its log")
-
-
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status)
+        return read_settings()
+    except BadSetting as error:
+        raise SystemExit(str(error)) from None
 
 
 def main() -> None:
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings()
-    app = build_app(ChampionWatcher(settings), settings)
-    log.info("listening: %s", json.dumps({"url": settings.live_url, "registry": settings.tracking_url}))
-    place: dict[str, Any] = {"host": settings.host, "port": settings.server_port}
-    uvicorn.run(app, **place, log_level="warning", timeout_graceful_shutdown=DRAIN_SECONDS)
+    parser = argparse.ArgumentParser(description="The model server.")
+    parser.add_argument("--host", default=LOOPBACK, help="what it binds to; another one needs a secret server_token")
+    host = parser.parse_args().host
+    settings = _settings()
+    if host != LOOPBACK and not settings.server_token:
+        raise SystemExit(f"{settings.secrets}/server_token is missing: without a token the server stays on {LOOPBACK}")
+    if settings.server_workers > 1:
+        share_metrics(settings)
+    uvicorn.run(
+        "include.serving.server:create_app",
+        factory=True,
+        host=host,
+        port=settings.server_port,
+        workers=settings.server_workers,
+        http=BoundedConnection,
+        log_level="warning",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from include.backbone import VERSION
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Settings
 from include.training.hyperparameters import Hyperparameters
 

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Run
+from mlflow.environment_variables import (
+    MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD,
+    MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD,
+    MLFLOW_TRACKING_PASSWORD,
+    MLFLOW_TRACKING_USERNAME,
+)
 from mlflow.tracking import MlflowClient
 
 from include.errors import AttemptSuperseded, ModelError
@@ -33,7 +39,16 @@ class Mlflow(MlflowClient):
 
 
 def connect(settings: Settings) -> Mlflow:
-    """A client of the tracking server and registry that the settings name."""
+    """A client of the tracking server and registry that the settings name, with the login that they give.
+
+    MLflow has no other way to take a login than by the environment. Artifacts go through the server: by itself MLflow
+    sends clients to its bucket, which they may not reach.
+    """
+    for multipart in (MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD, MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD):
+        multipart.set(False)
+    if login := settings.mlflow_login:
+        MLFLOW_TRACKING_USERNAME.set(login[0])
+        MLFLOW_TRACKING_PASSWORD.set(login[1])
     mlflow.set_tracking_uri(settings.tracking_url)
     mlflow.set_registry_uri(settings.tracking_url)
     return Mlflow(settings.tracking_url, settings.question.name)

@@ -12,8 +12,8 @@ from include.backbone import SIZE
 from include.backbone.architecture import UPPER
 from include.dataset.examples import load_train_and_val
 from include.lake.base import ObjectStore
+from include.params import RetrainParams
 from include.question import Question
-from include.records import RetrainParams
 from include.settings import Settings
 from include.training.callbacks import check_finite
 from include.training.head import build_served_network, fit_head

@@ -16,7 +16,7 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import json_sha256
 from include.lake.progress import Progress
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Settings
 from include.training.checkpoints import Checkpoints
 from include.training.fingerprint import training_digest
@@ -51,7 +51,9 @@ def train(store: ObjectStore, run: str, digest: str, params: RetrainParams, sett
     if done := finished_training_run(client, run, digest, made_from=made_from):
         log.info("MLflow run %s has finished this training already", done)
         return done
-    plan = plan_training(store, read_manifest(store, digest), chosen, params, settings)
+    manifest = read_manifest(store, digest)
+    log.info("training %s on %s photos", settings.network, manifest["split"].value_counts().to_dict())
+    plan = plan_training(store, manifest, chosen, params, settings)
     if plan.job:
         return _train_on_pixels(store, client, run, digest, made_from, plan, plan.job, settings)
     with training_run(client, run, digest, made_from=made_from) as active:

@@ -11,7 +11,7 @@ from include.errors import DatasetError
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import read_json, to_json, write_json
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Settings
 from include.training.fingerprint import fingerprint
 from include.training.hyperparameters import Hyperparameters, keep_chosen

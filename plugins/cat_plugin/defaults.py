@@ -9,10 +9,10 @@ from airflow.sdk import Asset, Param
 from pendulum import datetime
 
 from cat_plugin.errors import RETRY_POLICY, on_failure
-from include.records import RetrainParams
-from include.settings import Settings
+from include.configuration import read_settings
+from include.params import Params
 
-SETTINGS = Settings()
+SETTINGS = read_settings()
 START = datetime(2025, 1, 1, tz="UTC")
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "are-you-a-cat",
@@ -28,40 +28,23 @@ DAG_ARGS: dict[str, Any] = {
     "default_args": DEFAULT_ARGS,
     "on_failure_callback": on_failure,
 }
+# Of the tasks that run a network over many photos. Only Celery has queues; a worker on one machine takes all tasks.
+TRAINING_QUEUE = "training"
 # Training is long, so it meets more restarts of machines than other tasks; a try that finished is never repeated.
-TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5}
+TRAINING_ARGS: dict[str, Any] = {"execution_timeout": timedelta(hours=6), "retries": 5, "queue": TRAINING_QUEUE}
 # Events may be lost or doubled: whoever gets one asks the registry. https://github.com/apache/airflow/issues/56050
 CHAMPION = Asset(f"{SETTINGS.question.name}/champion")
 
 
 def run_url(run_id: str) -> str:
     """Where a person finds a run of ``retrain``."""
-    return f"{SETTINGS.airflow_url}/dags/retrain/runs/{quote(run_id)}"
+    return f"{SETTINGS.airflow_page}/dags/retrain/runs/{quote(run_id)}"
 
 
-_DEFAULTS = RetrainParams(
-    images_per_source=SETTINGS.images_per_source,
-    epochs=SETTINGS.epochs,
-    min_precision=SETTINGS.min_precision,
-    min_recall=SETTINGS.min_recall,
-)
-_SCHEMAS: dict[str, dict[str, Any]] = {
-    "images_per_source": {
-        "type": "integer",
-        "minimum": 10,
-        "title": "Images per source",
-        "description": f"Photos of each of {', '.join(SETTINGS.question.sources)}, over train, val and test together.",
-    },
-    "epochs": {"type": "integer", "minimum": 1, "maximum": 1000, "title": "Epochs", "description": "At most."},
-    "min_precision": {"type": "number", "minimum": 0, "maximum": 1, "title": "Minimum precision"},
-    "min_recall": {"type": "number", "minimum": 0, "maximum": 1, "title": "Minimum recall"},
-    "fine_tune_epochs": {
-        "type": "integer",
-        "minimum": 0,
-        "maximum": 100,
-        "title": "Epochs of fine-tuning",
-        "description": "Train the backbone's upper blocks for so many epochs after the head: minutes each. 0: none.",
-    },
-    "force": {"type": "boolean", "title": "Train even when nothing is new"},
-}
-RETRAIN_PARAMS = {name: Param(default, **_SCHEMAS[name]) for name, default in asdict(_DEFAULTS).items()}
+def form(params: Params) -> dict[str, Param]:
+    """The form of a DAG in the Airflow UI, with these params filled in."""
+    schemas = params.schemas()
+    return {name: Param(value, **schemas[name]) for name, value in asdict(params).items()}  # type: ignore[call-overload]
+
+
+RETRAIN_PARAMS = form(SETTINGS.retrain_params)

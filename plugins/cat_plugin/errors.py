@@ -8,16 +8,25 @@ from typing import Any, ParamSpec, TypeVar
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.errors import InputError
+from include.errors import BadSetting, InputError
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
+class WrongInput(SystemExit):
+    """How a task ends after an InputError was logged: Airflow logs no stack trace of an exit."""
+
+
 # Wrong input stays wrong: such a task fails at once. All other errors use the task's retries.
 RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[RetryRule(exception=InputError, action=RetryAction.FAIL, reason="wrong input: a retry cannot help")]
+    rules=[
+        RetryRule(
+            exception=[InputError, WrongInput], action=RetryAction.FAIL, reason="wrong input: a retry cannot help"
+        )
+    ]
 )
 
 
@@ -42,11 +51,15 @@ def on_failure(context: dict[str, Any]) -> None:
 
     The body is {"text": ...}, as Slack and Mattermost accept it. A webhook that fails costs only its message.
     """
-    from include.settings import Settings
+    from include.configuration import read_settings
 
-    webhook, reason = Settings().alert_webhook, context.get("reason", "see its tasks")
-    message = f"{context['dag'].dag_id}: the run {context['run_id']} failed ({reason})"
+    message = f"{context['dag'].dag_id}: the run {context['run_id']} failed ({context.get('reason', 'see its tasks')})"
     log.error("%s", message)
+    try:
+        webhook = read_settings().alert_webhook
+    except BadSetting as error:
+        log.warning("%s", error)
+        return
     if webhook:
         import httpx
 

@@ -10,7 +10,6 @@ from bench.gate_simulation import KINDS, World, doubt_all, measure_rates, shares
 from include.promotion.comparison import limits_of
 from include.promotion.differences import brier_losses
 from include.promotion.gate_photos import GatePhotos
-from include.records import RetrainParams
 from include.settings import Settings
 
 COUNT = 2000
@@ -31,11 +30,12 @@ def test_a_planted_weakness_costs_what_it_should(loss: float) -> None:
     assert set(KINDS.values()) == {doubt_all, turn_a_few}
 
 
+@pytest.mark.slow
 def test_rates_are_shares_and_drift_is_bounded() -> None:
     noise = np.random.default_rng(2).normal(0, 0.01, (3, COUNT))
     photos = GatePhotos(POSITIVE, np.ones(COUNT, bool), {"cats": POSITIVE})
     settings = Settings()
-    limits = limits_of(RetrainParams.of(settings.model_dump()), settings, photos=COUNT)
+    limits = limits_of(settings.retrain_params, settings, photos=COUNT)
     world = World(photos, np.clip(SURE + noise, 0.001, 0.999), limits)
     rates = measure_rates(world, chains=2, challengers=2, promotions=2, seed=3)
     outcomes = rates["outcomes"]

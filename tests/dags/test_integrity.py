@@ -118,8 +118,9 @@ def test_no_dag_is_scheduled_unless_the_settings_say_so(bag: dict[str, Any], set
 def test_retrain_is_the_picture_of_the_architecture(bag: dict[str, Any]) -> None:
     upstream = {task: rules["upstream"] for task, rules in bag["dags"]["retrain"]["tasks"].items()}
     assert upstream == {
-        "collect.snapshot_base": [],
-        "collect.snapshot_uploads": [],
+        "collect.preflight": [],
+        "collect.snapshot_base": ["collect.preflight"],
+        "collect.snapshot_uploads": ["collect.preflight"],
         "collect.anything_new": ["collect.snapshot_base", "collect.snapshot_uploads"],
         "collect.list_new_images": ["collect.anything_new"],
         "collect.describe": ["collect.list_new_images"],
@@ -189,13 +190,20 @@ def test_the_form_of_retrain_is_typed(bag: dict[str, Any], set_otherwise: dict[s
     assert set_otherwise["retrain"]["params"]["epochs"][0] == 10, "as the network from scratch has it"
 
 
+def test_predict_batch_can_be_sent_with_an_empty_folder(bag: dict[str, Any]) -> None:
+    value, schema = bag["dags"]["predict_batch"]["params"]["folder"]
+    assert value is None
+    assert set(schema["type"]) == {"string", "null"}, "a type of text alone makes the form want one"
+
+
 RETRY_AFTER_MIDNIGHT = """
 import datetime, json, os
 from types import SimpleNamespace
 from airflow.dag_processing.dagbag import DagBag
-import include.serving.batch
+import include.lake.lake_check, include.serving.batch
 days = []
 include.serving.batch.predict_batch = lambda *given, day, **options: days.append(day)
+include.lake.lake_check.check_lake = lambda settings: None
 run = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["predict_batch"].get_task("predict").python_callable
 run_after = datetime.datetime(2026, 1, 1, 23, 59, 50, tzinfo=datetime.timezone.utc)  # each try begins after that day
 for number in (1, 2):

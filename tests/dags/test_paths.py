@@ -45,6 +45,9 @@ def answer(place, result):
     setattr(import_module(module), name, run)
 
 def walk(shards, end):
+    answer("include.preflight.check_places", None)
+    answer("include.dataset.label_counts.check_snapshot", None)
+    answer("include.dataset.label_counts.check_table", "key")
     answer("include.ingestion.snapshot.snapshot_base", "key")
     answer("include.ingestion.snapshot.snapshot_uploads", "key")
     answer("include.promotion.cleared.check_champion_unmoved", None)
@@ -152,7 +155,7 @@ def test_nothing_new_skips_all_the_rest_and_is_no_failure(walked: Walked) -> Non
     state, tasks = walked[0, "nothing new"]
     assert state == "success"
     done = {task for task, _, found in tasks if found == "success"}
-    assert done == {"collect.snapshot_base", "collect.snapshot_uploads", "collect.anything_new"}
+    assert done == {"collect.preflight", "collect.snapshot_base", "collect.snapshot_uploads", "collect.anything_new"}
     assert {found for task, _, found in tasks if task not in done} == {"skipped"}
 
 

@@ -43,12 +43,12 @@ def test_only_new_photos_are_described_in_shards_of_one_size(base_lake: LocalSto
 
 
 def test_photos_that_lack_an_embedding_or_facts_are_new(base_lake: LocalStore) -> None:
-    for number, name in enumerate(("whole", "without facts", "without embedding")):
+    for number, name in enumerate(("whole", "without-facts", "without-embedding")):
         give(base_lake, name, drawing("cats", 20_000 + number), "positive")
     describe_photos(base_lake, "r1", Settings().embedding_cache)
-    base_lake.delete(layout.upload_facts("without facts"))
-    base_lake.delete(layout.upload_embeddings("without embedding", VERSION))
-    lacking = [layout.upload_photo(name) for name in ("without embedding", "without facts")]
+    base_lake.delete(layout.upload_facts("without-facts"))
+    base_lake.delete(layout.upload_embeddings("without-embedding", VERSION))
+    lacking = [layout.upload_photo(name) for name in ("without-embedding", "without-facts")]
     assert undescribed(base_lake, "r2") == [lacking]
     (part,) = base_lake.keys(layout.base_embeddings(VERSION))
     base_lake.delete(part)

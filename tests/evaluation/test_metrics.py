@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from include.evaluation.metrics import (
     average_precision,
     bootstrap_weights,
+    class_probabilities,
     compute_metrics,
     positive_log_odds,
     positive_probability,
@@ -178,3 +179,18 @@ def test_without_scaling_the_probability_is_the_share_of_the_class_in_a_softmax(
 def test_large_logits_do_not_overflow() -> None:
     sure = np.array([[5000, 0, 0, 0], [-5000, 0, 0, 0], [0, 5000, -5000, 0]], np.float32)
     np.testing.assert_array_equal(positive_probability(sure, DecisionRule(0.5, 0.4, 0.6, (0,), 3.0, 1.0)), [1, 0, 0])
+
+
+def test_class_probabilities_add_up_to_one_and_to_the_probability_of_positive() -> None:
+    logits = np.random.default_rng(5).normal(scale=4, size=(50, 4))
+    rule = DecisionRule(0.5, 0.4, 0.6, (0, 2), slope=0.7, intercept=0.3)
+    shares = class_probabilities(logits, rule)
+    assert shares.sum(axis=1) == pytest.approx(np.ones(50))
+    assert shares[:, [0, 2]].sum(axis=1) == pytest.approx(positive_probability(logits, rule))
+    assert shares[:, 1] / shares[:, 3] == pytest.approx(np.exp(logits[:, 1] - logits[:, 3]))
+
+
+def test_without_scaling_class_probabilities_are_the_softmax() -> None:
+    logits = np.log([[8.0, 4.0, 2.0, 2.0]])
+    rule = DecisionRule(0.5, 0.4, 0.6, (0,))
+    assert class_probabilities(logits, rule) == pytest.approx(np.array([[0.5, 0.25, 0.125, 0.125]]))

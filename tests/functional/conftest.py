@@ -14,9 +14,11 @@ from include.lake.opening import open_lake
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from stack.airflow_api import AirflowApi
+from stack.airflow_login import airflow_password
 from stack.demo import follow, run_dag, start_all
 from stack.environment import local_settings
-from stack.launcher import Stack, marked, running_stack
+from stack.launcher import Stack, running_stack
+from stack.processes import marked
 from tests.conftest import free_port
 
 QUICK = {"CAT_TUNE_TRIALS": "3", "CAT_IMAGES_PER_SOURCE": "120", "CAT_MIN_PRECISION": "0", "CAT_MIN_RECALL": "0"}
@@ -85,7 +87,7 @@ def own_environment() -> Iterator[None]:
 @contextmanager
 def running_loop(settings: Settings) -> Iterator[Loop]:
     with running_stack(settings) as stack:
-        api = AirflowApi(f"http://{settings.host}:{settings.airflow_port}", settings.home / "airflow")
+        api = AirflowApi(settings.airflow_page, airflow_password(settings))
         start_all(stack, api)
         yield Loop(stack, api, open_lake(settings))
     assert marked(str(settings.home)) == []

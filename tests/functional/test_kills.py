@@ -18,7 +18,8 @@ from include.serving.client import live, predict
 from include.settings import ROOT
 from stack.airflow_api import ENDED, AirflowApi
 from stack.demo import follow
-from stack.launcher import Stack, marked
+from stack.launcher import Stack
+from stack.processes import marked
 from tests.functional.conftest import Loop, quick_settings
 from tests.pictures import add_base, drawing
 

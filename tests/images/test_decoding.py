@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, WebPImagePlugin
+from PIL import Image, WebPImagePlugin
 
 from include.errors import NotAPhoto
 from include.images import decoding
@@ -49,6 +49,43 @@ def test_bad_photos_have_a_reason_each(body: bytes, reason: str) -> None:
     with pytest.raises(NotAPhoto) as caught:
         decode(body)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "this is a HEIC photo, .*: your phone can send it as JPEG"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", "this is a HEIC photo"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "this is an AVIF picture, .*: save it as JPEG"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0", "this is a video, .*: send a photo"),
+        (plain(kind="GIF"), "this is a GIF picture"),
+        (plain(kind="BMP"), "this is a BMP picture"),
+        (plain(kind="TIFF"), "this is a TIFF or raw picture"),
+        (b"%PDF-1.7", "this is a PDF document"),
+        (b"hello", "^this is not a picture in JPEG, PNG, WEBP$"),
+    ],
+)
+def test_what_a_file_is_instead_is_said_with_the_cure(body: bytes, words: str) -> None:
+    with pytest.raises(NotAPhoto, match=words) as caught:
+        decode(body)
+    assert caught.value.reason == "not_an_image"
+
+
+@pytest.mark.parametrize(("size", "read"), [((8192, 6144), (8192, 6144)), ((12_000, 9_000), (6_000, 4_500))])
+def test_the_largest_photos_of_phones_are_read(size: tuple[int, int], read: tuple[int, int]) -> None:
+    """One of more than 51 megapixels at half its size."""
+    body = encode(Image.new("L", size, 90), quality=30)
+    assert decode(body).size == read
+    assert abs(decode_pixels(body, 32).mean() - 90) <= 1
+
+
+def test_a_limit_is_told_in_our_own_words() -> None:
+    for size in ((11_000, 10_100), (20_000, 20_000)):
+        with pytest.raises(
+            NotAPhoto, match="110,000,000.*choose a smaller size in the settings of the camera"
+        ) as caught:
+            decode(encode(Image.new("1", size).convert("L"), quality=1))
+        assert "bomb" not in str(caught.value)
 
 
 def test_too_many_bytes_are_not_even_opened() -> None:
@@ -179,7 +216,7 @@ BYTES = [
     OverflowError(),
     RecursionError("maximum recursion depth exceeded"),
 ]
-PLACES = {"open": (Image, "open"), "load": (Image.Image, "load"), "turn": (ImageOps, "exif_transpose")}
+PLACES = {"open": (Image, "open"), "load": (Image.Image, "load"), "turn": (Image.Image, "transpose")}
 
 
 def strike(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
@@ -195,7 +232,7 @@ def strike(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> Non
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("error", MACHINE, ids=repr)
 def test_faults_of_the_machine_rise(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
-    body = plain(kind="PNG")
+    body = rotated((60, 40))
     strike(monkeypatch, place, error)
     with pytest.raises(type(error)) as caught:
         decode(body)
@@ -205,7 +242,7 @@ def test_faults_of_the_machine_rise(monkeypatch: pytest.MonkeyPatch, place: str,
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("error", BYTES, ids=repr)
 def test_faults_of_the_bytes_are_damage(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
-    body = plain(kind="PNG")
+    body = rotated((60, 40))
     strike(monkeypatch, place, error)
     with pytest.raises(NotAPhoto) as caught:
         decode(body)

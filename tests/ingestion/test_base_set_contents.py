@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from include.images.photo_files import Skipped, read_or_skip
 from include.ingestion import base_set_contents
 from include.ingestion.base_set_contents import ENOUGH, holds_same_photos
 
@@ -26,13 +27,13 @@ def write(folder: Path, contents: list[int]) -> list[Path]:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were read."""
-    paths, sha256_of = list[Path](), base_set_contents._sha256
+    paths, read_one = list[Path](), read_or_skip
 
-    def remember(path: Path) -> str:
+    def remember(folder: Path, path: Path, skipped: Skipped) -> bytes | None:
         paths.append(path)
-        return sha256_of(path)
+        return read_one(folder, path, skipped)
 
-    monkeypatch.setattr(base_set_contents, "_sha256", remember)
+    monkeypatch.setattr(base_set_contents, "read_or_skip", remember)
     return paths
 
 

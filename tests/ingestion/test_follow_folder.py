@@ -340,3 +340,23 @@ def try_run(lake: Mortal, run: str, owner: dict[str, Any], settings: Settings, f
     assert base_keys(lake) == (wanted if follow else here)
     assert told["taken_away"] == (len(here - wanted) if follow else 0)
     return "followed" if follow else "told"
+
+
+@pytest.mark.parametrize("target", ["/proc/self/mem", "/nowhere"], ids=["cannot be read", "leads nowhere"])
+def test_what_cannot_be_read_is_not_taken_for_gone(
+    lake: LocalStore, tmp_path: Path, folder: Folder, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A photo may be behind it: one that can be opened and not read is a fault of a disk, one of a mount the other."""
+    settings = write_folder(tmp_path / "photos", folder)
+    ingest(lake, "first", settings)
+    held = base_keys(lake)
+    photo = tmp_path / "photos/cats/cats 0.jpg"
+    photo.unlink()
+    photo.symlink_to(target)
+    with pytest.raises(CannotFollow, match=r"could not be read \(1 in cats"):
+        run_dag(lake, "second", settings, follow=True)
+    assert base_keys(lake) == held
+    assert "cats: 1 left out: " in caplog.text
+    assert "cats 0.jpg" in caplog.text
+    photo.unlink()
+    assert run_dag(lake, "third", settings, follow=True)["taken_away"] == 1

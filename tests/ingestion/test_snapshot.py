@@ -14,8 +14,9 @@ from include.ingestion.uploads import save_feedback
 from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.local import LocalStore
+from include.params import RetrainParams
 from include.question import Question
-from include.records import RetrainParams, Review
+from include.records import Review
 from include.settings import Policy, Quality, Settings
 from tests.pictures import QUESTION, add_base, drawing, fill_base, give, plain
 

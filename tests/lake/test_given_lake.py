@@ -34,12 +34,9 @@ def test_a_lake_that_holds_anything_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lake_that_cannot_be_listed_is_told_in_one_sentence(s3_url: str) -> None:
-    for settings, fault in (
-        (Settings(lake_url="ftp://somewhere"), "neither file:///folder nor s3://bucket"),
-        (Settings(lake_url="s3://no-such-bucket", s3_endpoint_url=s3_url), "NoSuchBucket"),
-    ):
-        with pytest.raises(pytest.UsageError, match=f"{settings.lake} cannot be listed: .*{fault}"):
-            check_empty(settings)
+    settings = Settings(lake_url="s3://no-such-bucket", s3_endpoint_url=s3_url)
+    with pytest.raises(pytest.UsageError, match=f"{settings.lake} cannot be listed: .*NoSuchBucket"):
+        check_empty(settings)
 
 
 def test_only_what_a_test_wrote_is_deleted(store: ObjectStore) -> None:
@@ -73,7 +70,7 @@ def test_a_lake_that_holds_anything_is_refused_and_left_alone(tmp_path: Path) ->
 def test_what_is_no_lake_is_told_in_one_sentence() -> None:
     code, output = try_lake("ftp://somewhere")
     assert code != 0
-    assert "CAT_LAKE_URL 'ftp://somewhere' is neither file:///folder nor s3://bucket" in output
+    assert "CAT_LAKE_URL=ftp://somewhere cannot work: it is neither file:///folder nor s3://bucket" in output
     assert "Traceback" not in output
 
 

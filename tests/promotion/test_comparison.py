@@ -17,12 +17,13 @@ from include.lake import layout
 from include.lake.base import ObjectStore
 from include.lake.formats import json_sha256, read_json, read_table, to_json, write_json, write_table
 from include.lake.local import LocalStore
+from include.params import RetrainParams
 from include.promotion import comparison
 from include.promotion.cleared import check_champion_unmoved
 from include.promotion.close_calls import failed_rules
 from include.promotion.comparison import read_decision
 from include.question import NEGATIVE, POSITIVE
-from include.records import CONTRACT, Cost, Decision, ModelVersion, RetrainParams
+from include.records import CONTRACT, Cost, Decision, ModelVersion
 from include.registry.versions import champion_version, promote, set_reference, tag_version
 from include.settings import Policy, Quality, Settings
 from include.status import Status
@@ -80,7 +81,7 @@ def evaluated(client: Mlflow, lake: LocalStore, mlflow_run: str) -> Evaluated:
         write_table(lake, layout.manifest("d1"), photos[MANIFEST])
         write_table(lake, layout.run_page(RUN, "statuses.parquet"), photos.assign(status=Status.USED))
         facts = {"width": 64, "height": 64, "brightness": 0.5, "sharpness": 9.0}
-        write_table(lake, layout.base_facts("of this test"), photos[["key"]].assign(**facts))
+        write_table(lake, layout.base_facts(layout.members_of(photos["key"])), photos[["key"]].assign(**facts))
         base = {"average_precision": {"value": 0.912, "low": 0.8, "high": 1.0}}
         evaluation: dict[str, object] = {"dataset": "d1", "mlflow_run": mlflow_run, "network": network}
         evaluation |= {"decision_rule": {"threshold": 0.5}, "slices": {"base": base}}

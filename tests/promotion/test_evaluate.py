@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ from include.ingestion.snapshot import anything_new, snapshot_base, snapshot_upl
 from include.lake import layout
 from include.lake.formats import read_json, read_table
 from include.lake.local import LocalStore
+from include.params import RetrainParams
 from include.promotion.comparison import compare_and_decide
 from include.promotion.evaluate import evaluate
 from include.promotion.register import register_version
 from include.promotion.run_report import report
 from include.question import NEGATIVE, POSITIVE
-from include.records import UPLOADS, ModelVersion, RetrainParams, Review
+from include.records import UPLOADS, ModelVersion, Review
 from include.registry.versions import download_and_verify, find_version, load, version_of
 from include.settings import ROOT, Labels, Policy, Settings
 from include.training import train as train_module
@@ -392,7 +394,7 @@ def test_a_suspended_training_is_superseded(world: World, digest: str) -> None:
 from pathlib import Path
 from include.lake.local import LocalStore
 from include.training.train import train
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Settings
 settings = Settings.model_validate_json({settings.model_dump_json()!r})
 train(LocalStore(Path({str(world.lake.root)!r})), {name!r}, {digest!r}, {params!r}, settings)
@@ -430,6 +432,7 @@ def test_the_report_summarizes_the_run_and_a_repetition_has_nothing_to_do(done: 
     whole = read_json(done.lake, layout.run_report(RUN))
     assert whole["decision"]["challenger"] == {"number": whole["version"], "sha256": whole["sha256"]}
     assert ModelVersion(whole["version"], whole["sha256"]) == done.version
+    assert datetime.fromisoformat(whole["registered_at"]).tzinfo
     assert whole["test"] == evaluation_of(done)["slices"]["base"]
     assert whole["images"]["uploads"] == {"test": 1, "train": 3}
     for name in (RUN, "next"):

@@ -31,7 +31,7 @@ def photos(lake: LocalStore) -> pd.DataFrame:
     table["key"] = [layout.base(source, f"{place:064x}") for place, source in enumerate(table["source"])]
     write_table(lake, layout.run_page(RUN, "statuses.parquet"), table)
     measures = {"width": 64, "height": 64, "sharpness": 1.0, "brightness": [0.1, 0.5, 0.9, 0.5, 0.5, 0.5]}
-    write_table(lake, layout.base_facts("part"), table[["key"]].assign(**measures))
+    write_table(lake, layout.base_facts(layout.members_of(table["key"])), table[["key"]].assign(**measures))
     return table
 
 

@@ -87,7 +87,7 @@ def test_answers_are_strict_json(model: PyFuncModel) -> None:
 
 def test_an_error_names_the_accepted_formats(model: PyFuncModel) -> None:
     (document,) = predict(model, DOCUMENT)
-    assert document["error"] == "not_an_image: this is not a picture in JPEG, PNG, WEBP"
+    assert document["error"] == "not_an_image: this is a PDF document, and JPEG, PNG and WebP are read: send a photo"
 
 
 def test_a_batch_of_unreadable_photos_is_answered(model: PyFuncModel) -> None:

@@ -3,10 +3,10 @@
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,23 +14,24 @@ import pytest
 
 from include.records import Verdict
 from include.registry.versions import ALIAS, find_version
+from include.serving import client
 from include.serving.client import predict
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow, connect
 from tests.conftest import BIN, free_port
 from tests.models import add_version
+from tests.waiting import until
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-LIMITS = {"CAT_MAX_REQUEST_BYTES": "1000000", "CAT_MAX_BATCH": "16"}
-
-
-def until(holds: Callable[[], Any], *, within: float = 90) -> Any:
-    """Poll until something holds; the limit only ends a test that would never end."""
-    end = time.monotonic() + within
-    while not (found := holds()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-    return found
+LIMITS = {
+    "CAT_MAX_REQUEST_BYTES": "1000000",
+    "CAT_MAX_BATCH": "16",
+    "CAT_LIMITS__SLOW_WAITING": "2",
+    "CAT_LIMITS__HEADER_SECONDS": "2",
+    "CAT_LIMITS__BODY_SECONDS": "3",
+    "CAT_LIMITS__CONNECTIONS": "40",
+    "CAT_LIMITS__REQUEST_PIXELS": "20000000",
+}
 
 
 @dataclass
@@ -120,6 +121,11 @@ class Served:
 
     def predict(self, *photos: bytes) -> list[Verdict]:
         return predict(self.url, photos)
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
+    """Whatever our client asks, this is what the server says."""
+    monkeypatch.setattr(client, "_http", lambda: SimpleNamespace(request=lambda *_, **__: response))
 
 
 def first_answers(url: str) -> dict[str, httpx.Response]:

@@ -36,7 +36,7 @@ def test_every_upload_is_answered_and_one_that_goes_meanwhile_stops_none(
     listed = collect_uploads(lake)
     monkeypatch.setattr(batch, "collect_uploads", lambda _: listed)
     lake.delete(layout.upload_photo("p2"))
-    rows = rows_of(lake, predict_batch(lake, "r1", Settings(), folder="", day=DAY))
+    rows = rows_of(lake, predict_batch(lake, "r1", Settings(), folder=None, day=DAY))
     answers = {layout.photo_id_of(key): verdict_of(row) for key, row in rows.items()}
     assert answers == {"p1": (True, ""), "p2": (None, "unreadable"), "p3": (False, "")}
     assert rows[layout.upload_photo("p1")]["model_version"] == champion
@@ -45,7 +45,7 @@ def test_every_upload_is_answered_and_one_that_goes_meanwhile_stops_none(
 def test_a_retry_writes_the_same_key_again(served: Served, champion: str, lake: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(plain("red"))
-    folder = str(tmp_path / "photos")
+    folder = tmp_path / "photos"
     first = predict_batch(lake, "r1", Settings(), folder=folder, day=DAY)
     assert predict_batch(lake, "r1", Settings(), folder=folder, day=DAY) == first
     assert {name: verdict_of(row) for name, row in rows_of(lake, first).items()} == {"a.jpg": (True, "")}
@@ -53,5 +53,5 @@ def test_a_retry_writes_the_same_key_again(served: Served, champion: str, lake: 
 
 
 def test_without_any_upload_the_answers_are_empty(served: Served, champion: str, lake: LocalStore) -> None:
-    result = predict_batch(lake, "r1", Settings(), folder="", day=DAY)
+    result = predict_batch(lake, "r1", Settings(), folder=None, day=DAY)
     assert (result["photos"], lake.read(str(result["key"]))) == (0, b"")

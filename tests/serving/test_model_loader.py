@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import ModelError
@@ -16,7 +16,7 @@ from include.question import Question
 from include.records import CONTRACT, ModelVersion
 from include.registry.versions import find_version
 from include.serving import model_loader
-from include.serving.model_loader import LAST_GOOD, REJECTED_SECONDS, ChampionWatcher
+from include.serving.model_loader import LAST_GOOD, LOCK, REJECTED_SECONDS, ChampionWatcher
 from include.settings import Settings
 from include.training.mlflow_runs import Mlflow
 from tests.pictures import plain
@@ -127,7 +127,7 @@ def test_only_the_served_version_stays_on_disk(served: Served, registry: Mlflow,
     for version in (red, blue):
         served.point(version)
         tidy.poll(0)
-    assert {path.name for path in tidy.folder.iterdir()} == {served.sum_of(blue), LAST_GOOD}
+    assert {path.name for path in tidy.folder.iterdir()} == {served.sum_of(blue), LAST_GOOD, LOCK}
 
 
 def test_the_thread_outlives_whatever_goes_wrong(registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +262,7 @@ def test_a_version_that_the_registry_names_otherwise_is_still_the_same(fake_regi
     assert fake_registry.fetched == ["1"]
 
 
+@settings(max_examples=12)  # each takes about a second
 @given(st.lists(st.tuples(st.sampled_from("123"), st.sampled_from("abc")), min_size=1, max_size=8))
 def test_what_is_served_always_has_the_sum_of_the_champion(moves: list[tuple[str, str]]) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:

@@ -11,11 +11,12 @@ import pytest
 
 from include.errors import BaseDataMissing, NoModelYet, ServerError
 from include.images.decoding import MAX_BYTES
+from include.images.photo_files import read_photo
 from include.serving import client
-from include.serving.predict_folder import BATCH, COLUMNS, _batches, predict_all, read_folder, read_photo
+from include.serving.predict_folder import BATCH, COLUMNS, _batches, predict_all, read_folder
 from include.settings import ROOT, Settings
 from tests.pictures import plain
-from tests.serving.conftest import Served
+from tests.serving.conftest import Served, answer_with
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -66,7 +67,7 @@ def test_every_file_is_answered_in_order(served: Served, champion: str, tmp_path
         rows = list(reader)
     assert reader.fieldnames == COLUMNS == ["file", "probability", "is_positive", "unsure", "model_version", "error"]
     assert {row["file"]: answer_of(row) for row in rows} == expected
-    assert [row["file"] for row in rows] == [str(path.relative_to(folder)) for path in read_folder(folder)]
+    assert [row["file"] for row in rows] == [str(path.relative_to(folder)) for path in read_folder(folder)[0]]
     assert {row["model_version"] for row in rows} == {champion}
     assert all((row["probability"] == "") == bool(row["error"]) for row in rows)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
@@ -128,10 +129,6 @@ def test_a_file_that_vanished_is_unreadable_and_a_huge_one_is_not_read_whole(tmp
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
     with pytest.raises(BaseDataMissing, match=str(tmp_path)):
         read_folder(tmp_path)
-
-
-def answer_with(monkeypatch: pytest.MonkeyPatch, response: httpx.Response) -> None:
-    monkeypatch.setattr(httpx, "request", lambda *_, **__: response)
 
 
 def test_before_the_first_champion_the_client_says_what_to_do(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from include.serving import client
 from include.settings import Settings
 from tests.pictures import plain
 from tests.registry.test_versions import tamper
-from tests.serving.conftest import Served, until
+from tests.serving.conftest import Served
+from tests.waiting import until
 
 DOCUMENT = b"%PDF-1.7 a document"
+JSON = {"content-type": "application/json"}
 RED, BLUE = plain("red"), plain("blue")
 
 
@@ -36,8 +39,8 @@ def protocol(*photos: bytes) -> dict:
     return {"dataframe_split": {"columns": ["image"], "data": rows}}
 
 
-def post(served: Served, **body) -> httpx.Response:
-    return httpx.post(f"{served.url}/invocations", timeout=60, **body)
+def post(served: Served, *, headers: dict[str, str] = JSON, **body) -> httpx.Response:
+    return httpx.post(f"{served.url}/invocations", timeout=60, headers=headers, **body)
 
 
 def test_before_the_first_champion_it_is_up_and_says_that_it_has_no_model(served: Served) -> None:
@@ -63,6 +66,26 @@ def test_an_answer_has_all_columns_and_names_its_version(served: Served, champio
     assert row["probability"] > 0.9
     assert (row["is_positive"], row["unsure"], row["threshold"], row["error"]) == (True, False, 0.5, None)
     assert row["model_version"] == answer.headers["X-Model-Version"] == champion
+
+
+def _logged(served: Served, line: str) -> bool:
+    return line in served.model.output
+
+
+def test_a_request_leaves_its_id_in_the_log(served: Served, champion: str) -> None:
+    for name, status in (("seen-by-both", 200), ("refused", 400)):
+        body = protocol(RED) if status == 200 else {"nothing": 1}
+        assert post(served, json=body, headers={"X-Request-ID": name}).status_code == status
+        until(partial(_logged, served, f"request {name}: status {status}"))
+
+
+def test_the_shares_of_all_sources_add_up(served: Served, champion: str) -> None:
+    photo, document = served.predict(RED, DOCUMENT)
+    assert photo.shares is not None
+    assert len(photo.shares) == 4
+    assert sum(photo.shares) == pytest.approx(1)
+    assert photo.shares[0] == pytest.approx(photo.probability)
+    assert document.shares is None
 
 
 def test_the_rest_of_mlflows_protocol_is_understood_too(served: Served, champion: str) -> None:

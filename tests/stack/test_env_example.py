@@ -10,6 +10,7 @@ from include.settings import ROOT, Settings
 # Given there in place of "not set", or of a path that differs from one machine to another.
 EXAMPLES = {
     "CAT_STATE_DIR",
+    "CAT_SECRETS_DIR",
     "CAT_S3_ENDPOINT_URL",
     "CAT_ALERT_WEBHOOK",
     "CAT_GATE__MARGIN",

@@ -18,8 +18,8 @@ import pytest
 from include.backbone import FEATURES
 from include.dataset.examples import Examples
 from include.errors import TrainingDiverged
+from include.params import RetrainParams
 from include.question import POSITIVE, Question
-from include.records import RetrainParams
 from include.settings import ROOT, Settings
 from include.training import fingerprint
 from include.training.callbacks import best_epoch, should_stop_early

@@ -19,7 +19,7 @@ from include.errors import BadSetting
 from include.lake import layout
 from include.lake.formats import write_table
 from include.lake.local import LocalStore
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import Network, Settings
 from include.training import plan, train
 from include.training.head import build_served_network

@@ -21,7 +21,7 @@ from include.dataset.manifest import read_manifest
 from include.lake import layout
 from include.lake.formats import read_json, write_table
 from include.lake.local import LocalStore
-from include.records import RetrainParams
+from include.params import RetrainParams
 from include.settings import ROOT, Settings
 from include.training.head import fit_head
 from include.training.hyperparameters import Hyperparameters, read_chosen
