@@ -72,7 +72,11 @@ def test_make_passes_a_path_on_as_it_is(tmp_path: Path, photos: str) -> None:
     for name in (".venv/ready", ".venv-validation/ready"):
         (checkout / name).touch()
     done = subprocess.run(
-        ["make", "demo", f"BASE_DATA={photos}", "ONCE=1"], cwd=checkout, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "demo", f"BASE_DATA={photos}", "ONCE=1"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     words = done.stdout.splitlines()
     assert words == ["[-m]", "[stack.demo]", f"[--base-data={photos}]", "[--lake]", "[folder]"] + [
