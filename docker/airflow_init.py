@@ -6,8 +6,7 @@ A changed secret becomes the new password: put another one into the file, and st
 import subprocess
 from pathlib import Path
 
-from include.configuration import read_settings
-from include.errors import BadSetting
+from include.configuration import settings_or_exit
 from include.settings import CHAMPION_POOL
 
 SECRETS = Path("/run/secrets")
@@ -16,10 +15,7 @@ ROLES = {"admin": "Admin", "pipeline": "User"}
 
 
 def main() -> None:
-    try:
-        read_settings()
-    except BadSetting as error:  # told here, once, and not by each DAG
-        raise SystemExit(str(error)) from None
+    settings_or_exit()  # what is wrong is told here, once, and not by each DAG
     subprocess.run(["airflow", "db", "migrate"], check=True)
     for user, role in ROLES.items():
         set_user(user, role, (SECRETS / f"airflow_{user}_password").read_text().strip())

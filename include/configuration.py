@@ -45,6 +45,14 @@ def read_settings(**given: Any) -> Settings:
     return settings
 
 
+def settings_or_exit() -> Settings:
+    """The settings for a process of their own. Raises SystemExit with a sentence where one cannot work."""
+    try:
+        return read_settings()
+    except BadSetting as error:
+        raise SystemExit(str(error)) from None
+
+
 def known_names(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
     """Every setting as a variable; a group has a name of its own, for JSON, and one for each setting in it."""
     for name, field in model.model_fields.items():

@@ -52,8 +52,12 @@ def main() -> int:
         console.print("Stopped.")
         return 130
     except (CatError, httpx.HTTPError, OSError) as error:
-        console.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", soft_wrap=True)
+        _show_error(error)
         return 1
+
+
+def _show_error(error: Exception) -> None:
+    console.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", soft_wrap=True)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -104,7 +108,7 @@ def _serve(stack: Running, options: argparse.Namespace) -> int:
     except (CatError, httpx.HTTPError, OSError) as error:
         if options.once:
             raise
-        console.print(f"[red]{type(error).__name__}:[/] {error}")
+        _show_error(error)
         code = 1
     if not options.once:
         console.print("Serving until Ctrl-C.")

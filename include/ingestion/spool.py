@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from include.errors import BadRecord, NotAPhoto
+from include.files import sync
 from include.ingestion.answer_counts import save_count
 from include.ingestion.tombstones import bring_back
 from include.ingestion.uploads import fingerprint, lake_secret, name_photo, save_upload, take_back
@@ -125,7 +126,7 @@ class Spool:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        _sync_folder(self.folder)
+        sync(self.folder)
 
 
 def grant(store: ObjectStore, wish: Wish, photo: bytes) -> str:
@@ -152,12 +153,3 @@ def grant(store: ObjectStore, wish: Wish, photo: bytes) -> str:
 
 def _picture_of(record: Path) -> Path:
     return record.with_name(record.name.removesuffix(UPLOAD) + PHOTO)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

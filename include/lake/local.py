@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from include.errors import ObjectNotFound, PreconditionFailed, UnsafeStore
+from include.files import sync
 from include.lake.base import check_key
 
 UNFINISHED = ".unfinished"  # the folder of drafts; ``keys`` does not list it
@@ -63,7 +64,7 @@ class LocalStore:
         try:
             _write_durably(draft, body)
             move(draft, target)
-            _sync_folder(target.parent)
+            sync(target.parent)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -82,15 +83,6 @@ def _write_durably(path: Path, body: bytes) -> None:
         file.write(body)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A file's name is part of its folder."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _link(draft: Path, target: Path) -> None:

@@ -19,8 +19,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from include.configuration import read_settings
-from include.errors import BadSetting
+from include.configuration import settings_or_exit
 from include.images.decode_pool import DecodePool
 from include.serving.access import BearerToken
 from include.serving.client import STARTING
@@ -113,19 +112,11 @@ def _live(watcher: ChampionWatcher) -> Response:
     return JSONResponse(answer | {"rejected": watcher.rejected})
 
 
-def _settings() -> Settings:
-    """Raises SystemExit with a sentence where one cannot work."""
-    try:
-        return read_settings()
-    except BadSetting as error:
-        raise SystemExit(str(error)) from None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="The model server.")
     parser.add_argument("--host", default=LOOPBACK, help="what it binds to; another one needs a secret server_token")
     host = parser.parse_args().host
-    settings = _settings()
+    settings = settings_or_exit()
     if host != LOOPBACK and not settings.server_token:
         raise SystemExit(f"{settings.secrets}/server_token is missing: without a token the server stays on {LOOPBACK}")
     if settings.server_workers > 1:

@@ -7,7 +7,6 @@ suspended process could hold it for ever.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.errors import AttemptSuperseded
+from include.files import sync
 
 KEPT = 2  # the latest checkpoints; the best one is kept as well
 
@@ -73,11 +73,11 @@ class Checkpoints:
             _write(draft / "weights.npz", checkpoint.weights)
             _write(draft / "optimizer.npz", checkpoint.optimizer)
             (draft / "history.json").write_text(json.dumps(checkpoint.history))
-            _sync(draft / "history.json")
+            sync(draft / "history.json")
         self.confirm()
         shutil.rmtree(target, ignore_errors=True)  # a damaged checkpoint that was skipped
         draft.rename(target)
-        _sync(self.folder)
+        sync(self.folder)
         for epoch in self.epochs()[:-KEPT]:
             if epoch != best:
                 shutil.rmtree(_numbered_folder(self.folder, "epoch", epoch), ignore_errors=True)
@@ -140,18 +140,9 @@ def _claim(root: Path, number: int) -> bool:
 def _write(path: Path, arrays: Arrays) -> None:
     with path.open("wb") as file:
         np.savez(file, *arrays)
-    _sync(path)
+    sync(path)
 
 
 def _read(path: Path) -> Arrays:
     with path.open("rb") as file, np.load(file) as arrays:  # its checksums reveal damage; no pickles are read
         return [arrays[f"arr_{index}"] for index in range(len(arrays))]
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk, so that they survive a power failure."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from include import files
 from include.errors import AttemptSuperseded
 from include.training import checkpoints
 from include.training.checkpoints import Checkpoint, Checkpoints
@@ -89,14 +90,14 @@ def test_a_process_that_is_overtaken_while_it_writes_is_superseded_too(
 ) -> None:
     stale = Checkpoints(folder)
     stale.save(after(1), best=1)
-    sync = checkpoints._sync
+    sync = files.sync
 
     def overtaken(path: Path) -> None:
-        monkeypatch.setattr(checkpoints, "_sync", sync)
+        monkeypatch.setattr(checkpoints, "sync", sync)
         Checkpoints(folder)
         sync(path)
 
-    monkeypatch.setattr(checkpoints, "_sync", overtaken)
+    monkeypatch.setattr(checkpoints, "sync", overtaken)
     with pytest.raises(AttemptSuperseded):
         stale.save(after(2), best=2)
     assert_same(Checkpoints(folder).latest(), after(1))
