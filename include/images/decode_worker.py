@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from include.errors import NotAPhoto
-from include.images.decoded import clean_jpeg, count_pixels, decode_for_network, is_large
+from include.images.decoded import clean_jpeg, decode_for_network, look
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -53,8 +53,9 @@ def _answer(order: dict[str, Any], body: bytes) -> Answer:
     A large one is not decoded until the order allows it: ``large``.
     """
     task = TASKS[order.pop("task")]
-    header: dict[str, Any] = {"pixels": count_pixels(body), "parts": 0}
-    if not order.pop("large") and is_large(body):
+    pixels, is_large = look(body)
+    header: dict[str, Any] = {"pixels": pixels, "parts": 0}
+    if not order.pop("large") and is_large:
         return header | {"large": True}, []
     try:
         more, parts = task(body, **order)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from include.errors import NotAPhoto
 from include.images.decoding import FORMATS, MAX_PIXELS, MIN_SIDE, decode, to_pixels
+from include.images.essentials import essentials_of
 
 WHOLE = ("PNG", "WEBP")  # decoded whole, whatever size is wanted
 LARGE = 12_000_000  # pixels
@@ -31,7 +32,7 @@ def decode_for_network(body: bytes, size: int, *, preview: int | None = None, ma
     A photo with more than ``max_pixels`` is refused before it is decoded.
     """
     pixels = to_pixels(decode(body, draft=2 * size, max_pixels=max_pixels), size)
-    return Decoded(pixels, _shrink(body, preview) if preview else None, count_pixels(body))
+    return Decoded(pixels, _shrink(body, preview) if preview else None, look(body)[0])
 
 
 def clean_jpeg(body: bytes, *, side: int, quality: int) -> bytes:
@@ -45,24 +46,16 @@ def clean_jpeg(body: bytes, *, side: int, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def count_pixels(body: bytes) -> int:
-    """How many pixels the header declares; 0 where there is no header that can be read."""
-    return _look(body)[0]
-
-
-def is_large(body: bytes) -> bool:
-    """Whether decoding takes hundreds of megabytes: many pixels, in a form that cannot be reduced meanwhile."""
-    pixels, reducible = _look(body)
-    return pixels > LARGE and not reducible
-
-
-def _look(body: bytes) -> tuple[int, bool]:
-    """The pixels that the header declares, and whether a decoder can leave most of them out."""
+def look(body: bytes) -> tuple[int, bool]:
+    """How many pixels the header declares, 0 where none can be read; and whether decoding takes hundreds of
+    megabytes: many pixels, in a form that cannot be reduced meanwhile. It sees what `decode` sees: no metadata.
+    """
     try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            return image.width * image.height, image.format not in WHOLE and "progressive" not in image.info
+        with Image.open(io.BytesIO(essentials_of(body).body), formats=FORMATS) as image:
+            pixels, whole = image.width * image.height, image.format in WHOLE or "progressive" in image.info
     except Exception:  # Pillow's parsers raise many types; `decode` says what is wrong
-        return 0, True
+        return 0, False
+    return pixels, whole and pixels > LARGE
 
 
 def _shrink(body: bytes, side: int) -> Image.Image:
