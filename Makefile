@@ -8,6 +8,8 @@ LAKE ?= folder
 ONCE ?=
 # A path travels through the environment: the shell must not read its spaces and quotes.
 export BASE_DATA HELD_OUT
+# Without byte code on the disk each process compiles all of TensorFlow anew, which doubles the time of its start.
+unexport PYTHONDONTWRITEBYTECODE
 CHOICE := $(if $(BASE_DATA),--base-data="$$BASE_DATA") --lake $(LAKE) $(if $(DOCKER),--docker)
 PHOTOS := $(if $(filter-out sample,$(BASE_DATA)),--photos="$$BASE_DATA")
 UPLOAD_SEED ?= 1

@@ -26,13 +26,13 @@ from bench.measurement import say
 from bench.occlusion import Photo, blur, mean_colour, occlude
 from bench.photos import check_splits, list_photos
 from bench.question import QUESTION, SOURCES
-from bench.shares import METHODS, Shares, compare_with_shapley
+from bench.shares import METHODS, Explainer, Shares, compare_with_shapley
 from include.backbone import SIZE
 from include.backbone.features import Graph, features, freeze
 from include.dataset.examples import Examples, allowed_classes, is_positive
 from include.evaluation.metrics import positive_log_odds
 from include.images.decoding import decode_pixels
-from include.registry.explanation import Explainer, Floats, build_explainer
+from include.registry.explanation import Floats
 from include.settings import Settings
 from include.training.head import build_served_network, fit_head
 from include.training.hyperparameters import Hyperparameters
@@ -107,7 +107,8 @@ def compare_by_occlusion(
 
 def explainers_of(network: keras.Model, score: Graph, photo: Photo) -> dict[str, Explainer]:
     """By the names that the table shows; those of the partition explainer only if shap is installed."""
-    product, shares = build_explainer(network, QUESTION.positive_classes), Shares(network)
+    shares = Shares(network)
+    product: Explainer = shares.heat_map
     explainers = {"averaged, then smoothed: the product's": product}
     explainers |= {method: shares.explainer(method) for method in METHODS}
     if find_spec("shap") is None:

@@ -40,7 +40,7 @@ def main() -> None:
 
     calls: dict[str, Call] = {
         "decode": lambda body, _: decode_pixels(body, inner.size),
-        "network": lambda _, pixels: inner.score(pixels),
+        "network": lambda _, pixels: inner.forward(pixels),
         "served": lambda body, _: serve(body),
         "variables": lambda _, pixels: score_with_variables(pixels),
     }

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from bench.occlusion import Photo, blur, occlude
 from bench.question import QUESTION
+from bench.shares import Explainer
 from include.backbone.features import Graph
 from include.evaluation.metrics import positive_log_odds
-from include.registry.explanation import Explainer
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap would compile for half a minute what runs in milliseconds
 import shap  # noqa: E402  # its import reads that variable

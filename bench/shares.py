@@ -11,10 +11,11 @@ from bench.occlusion import Photo
 from bench.question import QUESTION
 from include.backbone.features import freeze
 from include.evaluation.metrics import positive_log_odds
-from include.registry.explanation import Explainer, Floats, class_shares, linear_part, log_odds_shares
+from include.registry.explanation import Floats, class_shares, heat_map, linear_part, log_odds_shares
 from include.training.losses import POOL
 
 (CAT,) = POSITIVE = QUESTION.positive_classes
+Explainer = Callable[[Photo], Floats]
 ORDERS = 200  # in which places are added, for the Shapley values of one photo
 
 
@@ -45,6 +46,10 @@ class Shares:
 
     def of(self, photo: Photo) -> Floats:
         return class_shares(self.graph(photo[None])[0], self.part)
+
+    def heat_map(self, photo: Photo) -> Floats:
+        """What the product shows."""
+        return heat_map(self.graph(photo[None])[0], self.part, POSITIVE)
 
     def explainer(self, method: str) -> Explainer:
         return lambda photo: METHODS[method](self.of(photo), self.part.average)

@@ -131,7 +131,7 @@ class Limits(Group):
     verdicts: int = Field(default=2, ge=1)
     verdicts_waiting: int = Field(default=32, ge=0)
     slow: int = Field(default=1, ge=1)
-    slow_waiting: int = Field(default=16, ge=0)
+    slow_waiting: int = Field(default=24, ge=0)
     wait_seconds: float = Field(default=45, gt=0)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=30, gt=0)

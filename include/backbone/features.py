@@ -14,7 +14,9 @@ from include.backbone.architecture import assign_weights, build_backbone
 from include.backbone.weights import load_weights
 
 BATCH = 32  # photos per call: larger batches are no faster, and memory use stays flat
-Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # photos (n, size, size, 3) -> a row for each
+# From photos (n, size, size, 3) to a row for each; and to one such array for each output of a network.
+Graph = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Outputs = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], ...]]
 
 
 def features(photos: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -30,6 +32,12 @@ def features(photos: NDArray[np.uint8]) -> NDArray[np.float16]:
 
 
 def freeze(network: keras.Model) -> Graph:
+    """The first output of ``freeze_outputs``."""
+    outputs = freeze_outputs(network)
+    return lambda photos: outputs(photos)[0]
+
+
+def freeze_outputs(network: keras.Model) -> Outputs:
     """A network as one graph with constant weights, for any number of photos.
 
     Calling a Keras model runs each layer from Python, which takes many times longer than the computation.
@@ -40,7 +48,7 @@ def freeze(network: keras.Model) -> Graph:
     frozen = convert_variables_to_constants_v2(graph)
     # with a signature again: without one each call fails first inside TensorFlow, which prints the photos for nothing
     signed = frozen.prune(frozen.inputs, frozen.outputs, input_signature=((photos,), {}))
-    return lambda batch: np.asarray(signed(tf.constant(batch))[0])
+    return lambda batch: tuple(map(np.asarray, signed(tf.constant(batch))))
 
 
 @cache

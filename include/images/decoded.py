@@ -31,8 +31,12 @@ def decode_for_network(body: bytes, size: int, *, preview: int | None = None, ma
 
     A photo with more than ``max_pixels`` is refused before it is decoded.
     """
-    pixels = to_pixels(decode(body, draft=2 * size, max_pixels=max_pixels), size)
-    return Decoded(pixels, _shrink(body, preview) if preview else None, look(body)[0])
+    image, source_pixels = decode(body, draft=2 * size, max_pixels=max_pixels), look(body)[0]
+    pixels = to_pixels(image, size)
+    if preview:
+        is_reduced = image.width * image.height < source_pixels
+        image = _shrink(body, preview) if is_reduced and max(image.size) < preview else _thumbnail(image, preview)
+    return Decoded(pixels, image if preview else None, source_pixels)
 
 
 def clean_jpeg(body: bytes, *, side: int, quality: int) -> bytes:
@@ -59,6 +63,9 @@ def look(body: bytes) -> tuple[int, bool]:
 
 
 def _shrink(body: bytes, side: int) -> Image.Image:
-    image = decode(body, draft=side)
+    return _thumbnail(decode(body, draft=side), side)
+
+
+def _thumbnail(image: Image.Image, side: int) -> Image.Image:
     image.thumbnail((side, side))
     return image

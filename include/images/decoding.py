@@ -24,7 +24,7 @@ MAX_WHOLE = 51_000_000  # of what cannot be reduced while it is decoded; a large
 MIN_SIDE = 16
 PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin)  # of FORMATS; Pillow keeps silent where it cannot load one
 BYTES_PER_PIXEL = 16  # twice what a decoder in C had when it last took a lack of memory for broken bytes
-STRIP = 256  # rows that are laid on white at a time
+STRIP = 2**15  # pixels that are laid on white at a time: few enough for the processor's cache
 
 
 def decode(
@@ -147,10 +147,10 @@ def _to_rgb(image: Image.Image, essentials: Essentials) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """In strips: at once it would take five times the memory of the picture."""
-    result = Image.new("RGB", image.size, "white")
-    for top in range(0, image.height, STRIP):
-        layer = image.crop((0, top, image.width, min(top + STRIP, image.height))).convert("RGBA")
+    """In strips: at once it would take five times the memory of the picture, and twice the time."""
+    result, rows = Image.new("RGB", image.size, "white"), max(STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        layer = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         result.paste(Image.alpha_composite(white, layer).convert("RGB"), (0, top))
     return result

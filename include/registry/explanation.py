@@ -7,7 +7,7 @@ Aumann-Shapley value ("integrated gradients", Sundararajan, Taly & Yan, ICML 201
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -18,7 +18,6 @@ from PIL import Image
 from scipy.ndimage import correlate1d
 from scipy.special import softmax
 
-from include.backbone.features import freeze
 from include.errors import ModelError
 from include.training.losses import HEAD, POOL
 
@@ -28,7 +27,6 @@ FOR, AGAINST = np.array([214, 39, 40]), np.array([31, 119, 180])
 STRENGTH = 0.7  # how much of the photo the strongest colour hides
 
 Floats = NDArray[np.float64]
-Explainer = Callable[[NDArray[np.uint8]], Floats]
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,20 @@ class LinearPart:
     average: Floats
 
 
-def build_explainer(network: keras.Model, positive_classes: Sequence[int]) -> Explainer:
-    """The function from a photo, uint8 (size, size, 3), to the share of each place in the log-odds of positive.
+def with_feature_map(network: keras.Model) -> keras.Model:
+    """The network with a second output, the last feature map: (photos, rows, columns, channels)."""
+    return keras.Model(network.input, [network.output, network.get_layer(POOL).input])
 
-    The shares are float64, shape (rows, columns) of the last feature map: 7 x 7 of the default network. They add up to
-    the log-odds of this photo less those of an average one. They are approximate: exact for the linear part alone, but
-    the features of a place also depend on what lies around it. Raises ModelError where the network has no such part.
+
+def heat_map(feature_map: NDArray[np.float32], part: LinearPart, positive_classes: Sequence[int]) -> Floats:
+    """The share of each place in the log-odds of positive, from the last feature map of one photo.
+
+    Shapes (rows, columns, channels) and (rows, columns): 7 x 7 of the default network. The shares add up to the
+    log-odds of this photo less those of an average one. They are approximate: exact for the linear part alone, but the
+    features of a place also depend on what lies around it.
     """
-    part = linear_part(network)
-    feature_map = freeze(keras.Model(network.input, network.get_layer(POOL).input))
-
-    def explain(photo: NDArray[np.uint8]) -> Floats:
-        shares = class_shares(feature_map(photo[None])[0], part)
-        return smooth(log_odds_shares(shares, part.average, positive_classes))
-
-    return explain
+    shares = class_shares(feature_map, part)
+    return smooth(log_odds_shares(shares, part.average, positive_classes))
 
 
 def linear_part(network: keras.Model) -> LinearPart:

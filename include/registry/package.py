@@ -48,13 +48,13 @@ class CatModel(PythonModel):
     model_version = "unregistered"
 
     def load_context(self, context: Any) -> None:
-        from include.backbone.features import freeze  # TensorFlow: only for those who predict
-        from include.registry.explanation import SIDE, build_explainer
+        from include.backbone.features import freeze_outputs  # TensorFlow: only for those who predict
+        from include.registry.explanation import SIDE, linear_part, with_feature_map
         from include.training.safe_keras import load_network
 
         network = load_network(context.artifacts["network"])
         self.rule = DecisionRule.of(json.loads(Path(context.artifacts["decision_rule"]).read_text()))
-        self.score, self.explain = freeze(network), build_explainer(network, self.rule.positive_classes)
+        self.linear_part, self.forward = linear_part(network), freeze_outputs(with_feature_map(network))
         self.size, self.preview = int(network.input_shape[1]), SIDE
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -78,8 +78,8 @@ class CatModel(PythonModel):
                 probability, is_positive, unsure, shares = None, None, None, None
                 error, picture = f"{photo.reason}: {photo}", None
             else:
-                probability, is_positive, unsure, shares = next(verdicts)
-                error, picture = None, self._explain(photo) if explain else None
+                probability, is_positive, unsure, shares, feature_map = next(verdicts)
+                error, picture = None, self._explain(photo, feature_map) if explain else None
             rule = self.rule.threshold, self.model_version
             rows.append((probability, is_positive, unsure, *rule, error, picture, shares))
         # all as objects: a column of text would turn None into NaN, which is no JSON
@@ -92,20 +92,22 @@ class CatModel(PythonModel):
         except NotAPhoto as error:
             return error
 
-    def _verdicts(self, photos: np.ndarray) -> Iterator[tuple[float, bool, bool, list[float]]]:
-        """For each photo P(positive), whether it is, whether that is unsure, and P(class) of all classes."""
+    def _verdicts(self, photos: np.ndarray) -> Iterator[tuple[float, bool, bool, list[float], np.ndarray]]:
+        """For each photo P(positive), whether it is, whether that is unsure, P(class) of all classes, and what explains
+        it: the last feature map.
+        """
         from include.evaluation.metrics import class_probabilities, positive_probability
 
-        logits = self.score(photos)
+        logits, feature_maps = self.forward(photos)
         probability, shares = positive_probability(logits, self.rule), class_probabilities(logits, self.rule)
         columns = probability, self.rule.is_positive(probability), self.rule.is_unsure(probability), shares
-        return zip(*(column.tolist() for column in columns), strict=True)
+        return zip(*(column.tolist() for column in columns), feature_maps, strict=True)
 
-    def _explain(self, photo: Decoded) -> str:
-        from include.registry.explanation import overlay_heat_map
+    def _explain(self, photo: Decoded, feature_map: np.ndarray) -> str:
+        from include.registry.explanation import heat_map, overlay_heat_map
 
         assert photo.preview is not None
-        return overlay_heat_map(photo.preview, self.explain(photo.pixels))
+        return overlay_heat_map(photo.preview, heat_map(feature_map, self.linear_part, self.rule.positive_classes))
 
 
 def save_package(folder: Path, network: Path, rule: DecisionRule) -> Path:

@@ -85,7 +85,8 @@ def load(path: Path, number: str) -> PyFuncModel:
     check_package(path)  # again: the last good copy comes from the disk, not from the registry
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
     try:
-        model = mlflow.pyfunc.load_model(str(path))
+        # Without its warnings, which take a second: `check_package` and the contract say whether a version fits.
+        model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
     except MemoryError:  # the machine, not the version: to be tried again
         raise
     except Exception as error:  # Keras and zipfile raise many kinds on a damaged network

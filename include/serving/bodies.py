@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
+from include.serving.memory import trim
 from include.serving.protocol import RequestRejected
 
 SMALL = 1_000_000  # bytes; how many such bodies are held is bounded by the number of connections
 STALLED = 5.0  # seconds without a byte
+TRIM_SECONDS = 1.0  # after a large body is let go: what it was turned into is free by then
 
 
 class BodyReader:
@@ -19,6 +21,7 @@ class BodyReader:
         self._limit, self._seconds, self._wait_seconds = limit, seconds, wait_seconds
         self._free = max(held, limit)
         self._changed = asyncio.Condition()
+        self._trimming: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def reading(self, request: Request) -> AsyncIterator[bytes]:
@@ -36,6 +39,8 @@ class BodyReader:
             yield await self._read(request, size)
         finally:
             await self._give_back(room)
+            if room and not self._trimming:
+                self._trimming = asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim)
 
     def _declared(self, request: Request) -> int:
         """By its header; a body in chunks may become as large as any."""
@@ -70,6 +75,10 @@ class BodyReader:
         async with self._changed:
             self._free += size
             self._changed.notify_all()
+
+    def _trim(self) -> None:
+        self._trimming = None
+        asyncio.get_running_loop().run_in_executor(None, trim)
 
     def _too_large(self) -> RequestRejected:
         return RequestRejected(413, f"the request has more than {self._limit:,} bytes")

@@ -20,11 +20,14 @@ from include.settings import Settings
 
 log = logging.getLogger(__name__)
 
+LARGE = 4_000_000  # bytes of a body; to read it takes a multiple of them
 CLIENT_LEFT = 499  # nobody reads it; nginx counts it by this number
 
 
 class Invocations:
-    """Verdicts have a lane of their own: explanations and large pictures, in the slow one, do not starve them."""
+    """Verdicts have a lane of their own: explanations, large bodies and large pictures, in the slow one, do not starve
+    them.
+    """
 
     def __init__(self, watcher: ChampionWatcher, settings: Settings, pool: DecodePool) -> None:
         limits = settings.limits
@@ -74,7 +77,7 @@ class Invocations:
 
     async def _judge(self, request: Request, body: bytes, served: Served) -> str:
         """The answer, from the lane of verdicts where that is possible."""
-        if not asks_to_explain(body):
+        if len(body) <= LARGE and not asks_to_explain(body):
             work = partial(self._score, served, body, False)
             with suppress(LargePhoto):
                 return await self._verdicts.run(work, partial(_left, request), size=len(body))

@@ -7,6 +7,11 @@ import gc
 def give_back() -> None:
     """Collect what is unreachable, and return the free pages that glibc would keep for ever."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Return the free pages alone, in milliseconds and beside other threads of Python."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim:
+        malloc_trim(0)

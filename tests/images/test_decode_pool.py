@@ -16,7 +16,7 @@ from include.errors import DecodersBusy, NotAPhoto
 from include.images import decode_pool, decoded
 from include.images.decode_pool import DecodePool, LargePhoto
 from include.images.decode_process import Answer, DecodeProcess
-from include.images.decoding import decode_pixels
+from include.images.decoding import decode, decode_pixels
 from include.settings import Decoding
 from tests.pictures import drawing, encode, plain
 from tests.waiting import until
@@ -49,6 +49,26 @@ def test_pixels_are_those_that_training_sees(pool: DecodePool, photo: bytes) -> 
     assert here.preview is not None
     assert there.preview.tobytes() == here.preview.tobytes()
     assert there.source_pixels == here.source_pixels > 0
+
+
+@pytest.mark.parametrize(
+    ("photo", "size", "decoded_times"),
+    [
+        (encode(Image.new("RGBA", (400, 300), (255, 0, 0, 100)), "PNG"), (384, 288), 1),
+        (plain("blue", size=(120, 90)), (120, 90), 1),
+        (plain("blue", size=(400, 300)), (384, 288), 2),
+    ],
+    ids=["never reduced", "not reduced", "reduced to less than its preview"],
+)
+def test_a_photo_is_decoded_again_for_its_preview_only_where_that_gives_more_pixels(
+    monkeypatch: pytest.MonkeyPatch, photo: bytes, size: tuple[int, int], decoded_times: int
+) -> None:
+    times = list[int]()
+    monkeypatch.setattr(decoded, "decode", lambda *given, **more: times.append(1) or decode(*given, **more))  # type: ignore[func-returns-value]
+    preview = decoded.decode_for_network(photo, 32, preview=384).preview
+    assert preview is not None
+    assert preview.size == size
+    assert len(times) == decoded_times
 
 
 def test_a_cleaned_photo_is_the_same_as_in_this_process(pool: DecodePool) -> None:

@@ -279,6 +279,7 @@ import io, os, resource, sys
 from PIL import Image
 from include.errors import NotAPhoto
 from include.images.decoding import decode
+from include.serving.memory import give_back
 
 def encoded(kind, size, **options):
     body = io.BytesIO()
@@ -297,13 +298,14 @@ def try_with(limit, amount, body):
             os._exit(2)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 files = {
     "JPEG": encoded("JPEG", (1500, 1400)),
     "progressive": encoded("JPEG", (1500, 1400), progressive=True),
     "PNG": encoded("PNG", (1500, 1400), compress_level=1),
     "WEBP": encoded("WEBP", (1500, 1400), method=0, lossless=True),
 }
+give_back()  # else what was freed by now could be enough
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 for name, body in files.items():
     limits = [(resource.RLIMIT_AS, used + extra * 2**19) for extra in range(1, 98, 12)]
     limits.append((resource.RLIMIT_NOFILE, 3))

@@ -12,16 +12,17 @@ from PIL import Image
 from scipy.special import logsumexp
 
 from include.backbone import FEATURES, SIZE
-from include.backbone.features import freeze
+from include.backbone.features import freeze_outputs
 from include.errors import ModelError
 from include.registry.explanation import (
     SIDE,
-    build_explainer,
     class_shares,
+    heat_map,
     linear_part,
     log_odds_shares,
     overlay_heat_map,
     smooth,
+    with_feature_map,
 )
 from include.training.head import build_served_network
 from include.training.losses import HEAD, POOL
@@ -62,6 +63,11 @@ def noise(size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
 
 
+def explain(network: keras.Model, photo: np.ndarray, positives: Sequence[int] = POSITIVES) -> np.ndarray:
+    _, feature_maps = freeze_outputs(with_feature_map(network))(photo[None])
+    return heat_map(feature_maps[0], linear_part(network), positives)
+
+
 def log_odds(logits: np.ndarray, positives: Sequence[int] = POSITIVES) -> float:
     return float(logsumexp(logits[list(positives)]) - logsumexp(np.delete(logits, positives)))
 
@@ -76,7 +82,7 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def heat(photo: np.ndarray) -> np.ndarray:
-    return build_explainer(mean_colours(), POSITIVES)(photo)
+    return explain(mean_colours(), photo)
 
 
 def test_red_places_speak_for_positive_where_positive_means_red(heat: np.ndarray) -> None:
@@ -97,21 +103,22 @@ def test_the_shares_add_up_to_the_log_odds_beyond_those_of_an_average_photo(
     network: keras.Model, positives: tuple[int, ...]
 ) -> None:
     photo, part = noise(network.input_shape[1]), linear_part(network)
-    logits = np.asarray(network(photo[None], training=False))[0].astype(float)
-    feature_map = freeze(keras.Model(network.input, network.get_layer(POOL).input))(photo[None])[0]
+    scored, feature_maps = freeze_outputs(with_feature_map(network))(photo[None])
+    logits, feature_map = scored[0].astype(float), feature_maps[0]
+    np.testing.assert_allclose(logits, np.asarray(network(photo[None], training=False))[0], atol=1e-4)
     np.testing.assert_allclose(class_shares(feature_map, part).sum(axis=(0, 1)) + part.average, logits, atol=1e-4)
     difference = log_odds(logits, positives) - log_odds(part.average, positives)
-    total = build_explainer(network, positives)(photo).sum()
+    total = heat_map(feature_map, part, positives).sum()
     assert total == pytest.approx(difference, rel=5e-3, abs=5e-3)  # a sum of 32 steps
 
 
 def test_the_default_network_has_seven_by_seven_places() -> None:
-    assert build_explainer(default_network(), POSITIVES)(noise(SIZE)).shape == (7, 7)
+    assert explain(default_network(), noise(SIZE)).shape == (7, 7)
 
 
 def test_an_average_photo_is_the_one_that_the_head_was_standardised_by() -> None:
     grey = np.full((PLACES * CELL, PLACES * CELL, 3), 51, np.uint8)
-    assert np.abs(build_explainer(mean_colours(mean=0.2), POSITIVES)(grey)).max() < 1e-6
+    assert np.abs(explain(mean_colours(mean=0.2), grey)).max() < 1e-6
 
 
 def test_each_negative_class_counts_by_its_probability() -> None:
@@ -171,25 +178,25 @@ def test_smoothing_spreads_a_place_over_its_neighbours_and_keeps_the_sum() -> No
 def test_the_map_depends_on_the_weights() -> None:
     """The sanity check of Adebayo et al. (NeurIPS 2018): many saliency maps look the same for random weights."""
     rng, photo, network = np.random.default_rng(3), noise(PLACES * CELL), mean_colours()
-    heat, similarity = build_explainer(network, POSITIVES)(photo), []
+    heat, similarity = explain(network, photo), []
     for _ in range(20):
         network.layers[-1].set_weights([rng.normal(size=(3, CLASSES)), np.zeros(CLASSES)])
-        similarity.append(abs(np.corrcoef(build_explainer(network, POSITIVES)(photo).ravel(), heat.ravel())[0, 1]))
+        similarity.append(abs(np.corrcoef(explain(network, photo).ravel(), heat.ravel())[0, 1]))
     assert np.mean(similarity) < 0.6  # of random directions among three colours: a half
 
 
 def test_the_same_photo_has_the_same_map(photo: np.ndarray, heat: np.ndarray) -> None:
-    np.testing.assert_array_equal(build_explainer(mean_colours(), POSITIVES)(photo), heat)
+    np.testing.assert_array_equal(explain(mean_colours(), photo), heat)
 
 
 def test_a_network_with_other_layers_is_rejected_by_their_name() -> None:
     whole, photo = mean_colours(), keras.Input((8, 8, 3), dtype="uint8")
     with pytest.raises(ModelError, match=f"'{POOL}'"):
-        build_explainer(keras.Sequential([photo, layers.Flatten(), layers.Dense(CLASSES)]), POSITIVES)
+        linear_part(keras.Sequential([photo, layers.Flatten(), layers.Dense(CLASSES)]))
     with pytest.raises(ModelError, match=f"'{HEAD}'"):
-        build_explainer(keras.Model(whole.input, layers.Softmax()(whole.output)), POSITIVES)
+        linear_part(keras.Model(whole.input, layers.Softmax()(whole.output)))
     with pytest.raises(ModelError, match="'bent'"):
-        build_explainer(mean_colours(between=layers.ReLU(name="bent")), POSITIVES)
+        linear_part(mean_colours(between=layers.ReLU(name="bent")))
 
 
 @pytest.mark.parametrize(("size", "expected"), [((1000, 500), (SIDE, SIDE // 2)), ((40, 80), (40, 80))])
