@@ -1,6 +1,7 @@
 """MLflow's model registry: register a version once, and fetch one that can be trusted."""
 
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
@@ -82,17 +83,30 @@ def download_and_verify(client: Mlflow, version: ModelVersion, folder: Path, que
 
 def load(path: Path, number: str) -> PyFuncModel:
     """Load the verified files of a version; its answers carry the version's number. Raises ModelError."""
+    from include.backbone import features  # noqa: F401  TensorFlow, whose byte code is to be kept
+
     check_package(path)  # again: the last good copy comes from the disk, not from the registry
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION.set(False)
     try:
-        # Without its warnings, which take a second: `check_package` and the contract say whether a version fits.
-        model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
+        with _leaving_no_byte_code():
+            # Without its warnings, which take a second: `check_package` and the contract say whether a version fits.
+            model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
     except MemoryError:  # the machine, not the version: to be tried again
         raise
     except Exception as error:  # Keras and zipfile raise many kinds on a damaged network
         raise ModelError(f"version {number} cannot be loaded: {str(error)[:200]}") from error
     model.unwrap_python_model().model_version = number
     return model
+
+
+@contextmanager
+def _leaving_no_byte_code() -> Iterator[None]:
+    """That of the entry file would lie beside it, as one file more than the version has."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def find_version(client: Mlflow, number: str) -> ModelVersion:

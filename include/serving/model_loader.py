@@ -153,8 +153,9 @@ class ChampionWatcher:
             self._save_last_good(copy)
 
     def _save_last_good(self, copy: CachedVersion) -> None:
-        with replacing(self.folder / LAST_GOOD) as draft:
-            draft.write_text(json.dumps(asdict(copy)))
+        if copy != self._last_good():  # a disk that is full can keep what it has
+            with replacing(self.folder / LAST_GOOD) as draft:
+                draft.write_text(json.dumps(asdict(copy)))
         for other in self.folder.iterdir():
             if other.is_dir() and other.name != copy.sha256:
                 shutil.rmtree(other, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The registry: one version for each run, and only trusted ones are fetched."""
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,19 @@ def test_a_loaded_version_answers_with_its_number(
     model = load(download_and_verify(client, version, tmp_path, QUESTION), version.number)
     photos = pd.DataFrame({"image": [plain(), b"%PDF-1.7 a document"]})
     assert list(model.predict(photos)["model_version"]) == [version.number, version.number]
+
+
+def test_loading_a_version_leaves_its_files_as_they_were(
+    client: Mlflow, enroll: Callable[..., ModelVersion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python keeps the byte code of what it imports beside it: a copy with a file more would not count as whole."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    version = enroll("answers")
+    path = download_and_verify(client, version, tmp_path, QUESTION)
+    for _ in range(2):
+        load(path, version.number)
+        assert tree_sha256(path) == version.sha256
+    assert sys.dont_write_bytecode is False
 
 
 def tamper(client: Mlflow, version: ModelVersion, file: Path, folder: str = "") -> None:

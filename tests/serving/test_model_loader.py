@@ -1,5 +1,6 @@
 """The champion is watched in this process, poll by poll: a new ChampionWatcher on the same folder is a restart."""
 
+import errno
 import json
 import tempfile
 from pathlib import Path
@@ -112,6 +113,22 @@ def test_a_damaged_record_of_the_last_good_version_does_not_count(registry: Mlfl
     careful.poll(0)
     assert served_by(careful) == red
     assert json.loads((folder / LAST_GOOD).read_text())["version"] == red
+
+
+def test_the_last_good_version_is_served_from_a_full_disk(
+    registry: Mlflow, red: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk of our own that is full cannot be made here without being root: writing raises what it would raise."""
+    new_watcher().poll(0)
+
+    def write(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model_loader, "replacing", write)
+    again = new_watcher()
+    again._fall_back()
+    assert served_by(again) == red
+    assert "cannot be served" not in caplog.text
 
 
 def test_a_version_that_was_changed_on_disk_is_downloaded_again(served: Served, registry: Mlflow, red: str) -> None:
