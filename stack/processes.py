@@ -5,6 +5,7 @@ stack carries a mark, and at the end whatever still carries it is ended too.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Collection
@@ -18,6 +19,7 @@ from include.settings import DRAIN_SECONDS, ROOT
 from stack.environment import MARK
 
 GRACE = DRAIN_SECONDS + 5.0  # seconds between asking a process to end and ending it
+FULL = 1_000_000  # bytes; with less room than that a process could not say why it ended
 
 
 def spawn(command: list[str], environment: dict[str, str], output: IO[bytes]) -> subprocess.Popen:
@@ -60,6 +62,13 @@ def marked(mark: str) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
     return processes
+
+
+def why_it_ended(output: Path) -> str:
+    """What its log says last, unless it could not be written."""
+    if shutil.disk_usage(output.parent).free < FULL:
+        return f"the disk of {output.parent} is full"
+    return last_line(output)
 
 
 def last_line(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from stack.processes import kill_groups, last_line, spawn
+from stack.processes import kill_groups, spawn, why_it_ended
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Service:
         self.process, self.done = None, self._once and code == 0
         if self.done:
             return
-        self._wait(f"ended with {code}: {last_line(self._output)}", now)
+        self._wait(f"ended with {code}: {why_it_ended(self._output)}", now)
         if self._deaths > 1 or not self._keeps_children:
             kill_groups(mark, self._groups)
             self._groups.clear()

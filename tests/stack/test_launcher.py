@@ -1,6 +1,7 @@
 """The launcher with small processes instead of Airflow: it keeps alive what it starts, and ends it."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -203,6 +205,17 @@ def test_what_keeps_dying_is_tried_for_ever_and_ends_nothing_else(
     assert stack.processes["live"].pid == live
     assert "failing: broken (ended with 1: no database" in stack.status()
     stack.stop()
+
+
+def test_a_full_disk_is_the_reason_for_a_log_that_could_not_be_written(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stood in for: to fill a disk of one's own takes the rights to mount one."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(service, "PAUSES", (0, 60))
+    stack = stack_of(settings, broken=BROKEN)
+    check_until(stack, lambda: "failing" in stack.status())
+    assert f"broken (ended with 1: the disk of {settings.home / 'logs'} is full; started again" in stack.status()
 
 
 def test_the_pauses_between_tries_grow_and_end_with_a_minute(settings: Settings) -> None:
