@@ -46,12 +46,12 @@ def main() -> None:
                 Scenario(4, "4 clients of 4 explanations", explaining),
                 Scenario(4, "a swap every 4 s", lambda url: swapping(registry, url)),
                 Scenario(4, "100 clients that trickle", lambda url: trickling(url, clients=100)),
-                Scenario(4, "4 clients with PNGs of 24 megapixels", sending_large_pictures),
+                Scenario(4, "4 clients with PNGs of 50 megapixels", sending_large_pictures),
             ]
             rows += [_measure("ours", url, memory, each, options.seconds) for each in (*alone(), *beside)]
         with plain_mlflow(registry, Path(folder)) as (url, memory):
             beside = [Scenario(4, "4 clients of 4 explanations", explaining)]
-            beside += [Scenario(4, "4 clients with PNGs of 24 megapixels", sending_large_pictures)]
+            beside += [Scenario(4, "4 clients with PNGs of 50 megapixels", sending_large_pictures)]
             rows += [_measure("plain", url, memory, each, options.seconds) for each in (*alone(), *beside)]
     say(", ".join(f"{name} {value}" for name, value in machine.items()))
     say(table(HEAD, rows))

@@ -51,8 +51,8 @@ def phone_photo() -> bytes:
 
 
 def large_picture() -> bytes:
-    """24 megapixels with transparency in 100 kB: the most that is read of a PNG."""
-    return _encode(Image.new("RGBA", (6000, 4000), (200, 30, 30, 128)), "PNG")
+    """50 megapixels with transparency in 200 kB: the most that is read of a PNG."""
+    return _encode(Image.new("RGBA", (8192, 6144), (200, 30, 30, 128)), "PNG")
 
 
 @contextmanager
