@@ -96,6 +96,7 @@ class Served:
     def version(self, name: str, *, sign: float = 1.0) -> str:
         """A registered version that is made once; with ``sign`` -1 all photos but red ones are positive."""
         if name not in self.versions:
+            self.mlflow.start()  # a test before may have killed it
             self.versions[name] = str(add_version(sign=sign, run=name, dataset=f"dataset-{name}"))
         return self.versions[name]
 

@@ -66,8 +66,8 @@ def access(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         keep_secret(home / "secrets", "mlflow_reader_password")
     command = ["python", "-m", "stack.mlflow_server", "--port", url.rpartition(":")[2], "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", f"{home}/artifacts"]
-    environment = {"CAT_SECRETS_DIR": str(home / "secrets"), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with server(command, f"{url}/health", **environment):
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # as in the stack
+    with server(command, f"{url}/health", CAT_SECRETS_DIR=str(home / "secrets"), **quiet):
         yield Access(url, home / "secrets", request.param == "open reading")
 
 
