@@ -153,7 +153,7 @@ class ChampionWatcher:
             self._save_last_good(copy)
 
     def _save_last_good(self, copy: CachedVersion) -> None:
-        if copy != self._last_good():  # a disk that is full can keep what it has
+        if copy != self._recorded():  # a disk that is full can keep what it has
             with replacing(self.folder / LAST_GOOD) as draft:
                 draft.write_text(json.dumps(asdict(copy)))
         for other in self.folder.iterdir():
@@ -161,15 +161,17 @@ class ChampionWatcher:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _last_good(self) -> CachedVersion | None:
-        path = self.folder / LAST_GOOD
-        if not path.exists():
+        copy = self._recorded()
+        if copy is None or copy.contract != CONTRACT:
             return None
+        return copy if tree_sha256(self._place(copy.sha256)) == copy.sha256 else None
+
+    def _recorded(self) -> CachedVersion | None:
+        """The copy that was served last, which may be damaged by now."""
         try:
-            copy = CachedVersion(**json.loads(path.read_text()))
-        except (ValueError, TypeError):
+            return CachedVersion(**json.loads((self.folder / LAST_GOOD).read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
             return None
-        whole = tree_sha256(self._place(copy.sha256)) == copy.sha256
-        return copy if whole and copy.contract == CONTRACT else None
 
     def _place(self, name: str) -> Path:
         return self.folder / name
